@@ -10,6 +10,7 @@ package sdk
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -137,6 +138,8 @@ type Receipt struct {
 	ProviderMessageID string
 	// State is Accepted unless the provider says more.
 	State DeliveryState
+	// AcceptedAt is the provider's time; zero means now.
+	AcceptedAt time.Time
 	// Recipient has the addresses that the provider says are the recipient's.
 	Recipient []Address
 }
@@ -158,6 +161,20 @@ type Signal struct {
 // Signaler sends read marks and typing notices.
 type Signaler interface {
 	Signal(ctx context.Context, s Signal) error
+}
+
+// MediaFile is a file on its way. Ref has what is known of it, its size and
+// type above all; the reader of Body closes it.
+type MediaFile struct {
+	Ref  MediaRef
+	Body io.ReadCloser
+}
+
+// MediaFetcher fetches files that people sent, for which providers want the
+// tenant's credentials. It gives at most limit bytes and fails with the code
+// Media if there are more.
+type MediaFetcher interface {
+	FetchMedia(ctx context.Context, ref MediaRef, limit int64) (MediaFile, error)
 }
 
 // Severity of a diagnostic.

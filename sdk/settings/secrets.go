@@ -147,15 +147,16 @@ func moved(old, now any, at string) (string, bool) {
 	for i, t := range path {
 		if i == len(path)-1 {
 			_, isObject := now.(map[string]any)
-			return pointer(append(to, t)), isObject
+			return pointer(append(to, t)), isObject || now == nil
 		}
 		switch o := old.(type) {
 		case map[string]any:
 			n, ok := now.(map[string]any)
-			if !ok {
+			if !ok && now != nil {
 				return "", false
 			}
-			if _, has := n[t]; !has && o[t] != nil {
+			// A group that held nothing but secrets may be left out like them.
+			if group, _ := o[t].(map[string]any); n[t] == nil && len(group) > 0 {
 				return "", false
 			}
 			old, now = o[t], n[t]

@@ -31,7 +31,9 @@ func (s *Schema) Validate(document []byte) []sdk.Diagnostic {
 	}
 	var out []sdk.Diagnostic
 	collect(bad, &out)
-	slices.SortFunc(out, func(a, b sdk.Diagnostic) int { return strings.Compare(a.Pointer+" "+a.Summary, b.Pointer+" "+b.Summary) })
+	slices.SortFunc(out, func(a, b sdk.Diagnostic) int {
+		return strings.Compare(a.Pointer+" "+a.Summary, b.Pointer+" "+b.Summary)
+	})
 	return slices.Compact(out)
 }
 

@@ -1,0 +1,111 @@
+// Package serve turns an author's type into a plugin program. A plugin's main is
+//
+//	//go:embed plugin.json
+//	var manifest []byte
+//
+//	func main() {
+//		serve.Main(serve.Plugin[*channel]{Manifest: manifest, New: newChannel})
+//	}
+//
+// where *channel has the methods of the capabilities that the manifest names:
+// [sdk.WebhookHandler], [sdk.Channel], [sdk.Signaler], [sdk.MediaFetcher], and
+// optionally [sdk.Checker], [sdk.Validator], [sdk.OptionLister], [sdk.Closer].
+package serve
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/stratohub/strato/sdk"
+	"github.com/stratohub/strato/sdk/httpx"
+	"github.com/stratohub/strato/sdk/internal/handshake"
+	"github.com/stratohub/strato/sdk/settings"
+)
+
+// Plugin describes a plugin whose instances are of type T, one for each
+// installation and revision of its settings. T is usually a pointer.
+type Plugin[T any] struct {
+	// Manifest is the content of plugin.json, embedded, so that the host can
+	// compare it with the file on disk.
+	Manifest []byte
+	// New makes the instance that serves one installation. It reads the
+	// settings with [settings.Decode] and keeps what calls need; it must not
+	// ask the network for more than two seconds. An error is remembered for a
+	// second, so that a broken installation burns no time. Each call must
+	// return a value of its own.
+	New func(ctx context.Context, i sdk.Installation, env Env) (T, error)
+	// Route answers requests to the provider-level URL, which names no
+	// installation: it verifies them with the operator's secrets and cuts them
+	// into parts by routing key. Nil for plugins that have no such URL.
+	Route func(ctx context.Context, env Env, endpoint string, r sdk.Request) (sdk.Routing, error)
+	// Migrate brings settings of an older settings version to the manifest's.
+	// It returns the document without secrets and the secrets by pointer. Nil
+	// while there was only one version.
+	Migrate func(ctx context.Context, i sdk.Installation) (document []byte, secrets map[string]string, err error)
+	// Start is called once, before any other call, when the operator's settings
+	// are known. An error refuses the start. Nil for nothing to do.
+	Start func(ctx context.Context, env Env) error
+	// Simulate runs the simulator of the provider with the words that followed
+	// "simulate" on the command line, and returns the exit code. Nil for none.
+	Simulate func(args []string) int
+}
+
+// Env is what a plugin gets from its surroundings. It does not change while
+// the process lives; copies share the client and the logger.
+type Env struct {
+	// Operator holds the settings that only the operator gives, such as the
+	// application's secret, by the names of the manifest. It is not to be changed.
+	Operator map[string]string
+	// Log writes to the core's log. Secrets of installations are masked in it.
+	Log *slog.Logger
+	// HTTP reaches the hosts of the manifest's egress, or the operator's
+	// setting "base_url" in place of them.
+	HTTP *httpx.Client
+	// HostVersion and NodeID tell which core this is.
+	HostVersion, NodeID string
+}
+
+// Main serves p until the core lets go, and exits. Called by hand the program
+// explains itself, prints its manifest (manifest), or simulates its provider
+// (simulate WORDS…).
+func Main[T any](p Plugin[T]) {
+	os.Exit(run(p, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run returns the exit code.
+func run[T any](p Plugin[T], args []string, stdout, stderr io.Writer) int {
+	m, err := settings.Parse(p.Manifest)
+	if err == nil {
+		err = check(p, m)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "This plugin cannot be served: %v\n", err)
+		return 2
+	}
+	switch {
+	case len(args) > 0 && args[0] == "simulate":
+		if p.Simulate == nil {
+			_, _ = fmt.Fprintf(stderr, "The plugin %s has no simulator.\n", m.ID)
+			return 2
+		}
+		return p.Simulate(args[1:])
+	case len(args) == 1 && args[0] == "manifest":
+		_, _ = stdout.Write(p.Manifest)
+		for _, k := range m.Unknown {
+			_, _ = fmt.Fprintf(stderr, "The manifest's key %q is not known.\n", k)
+		}
+		return 0
+	case os.Getenv(handshake.CookieKey) != handshake.CookieValue || len(args) > 0:
+		_, _ = fmt.Fprintf(stderr, "This is the Strato plugin %s %s. Strato starts it by itself from its plugin folder, "+
+			"bin/plugins/%s; there is nothing to run by hand but:\n  %s manifest", m.ID, m.Version, m.ID, m.ID)
+		if p.Simulate != nil {
+			_, _ = fmt.Fprintf(stderr, "\n  %s simulate WORDS…", m.ID)
+		}
+		_, _ = fmt.Fprintln(stderr)
+		return 2
+	}
+	return serve(p, m)
+}
