@@ -1,0 +1,82 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/stratohub/strato/core/internal/secret"
+)
+
+// Ring returns the master keys: those configured, else those in the file keys
+// under Data, which is made when missing.
+func (c Config) Ring() (*secret.Ring, error) {
+	if !c.SecretKeys.IsZero() {
+		return secret.ParseRing(c.SecretKeys.Reveal())
+	}
+	return secret.LoadRing(filepath.Join(c.Data, "keys"))
+}
+
+// Node returns this node's name: the one configured, else the one in the file
+// node-id under Data, which is made when missing.
+func (c Config) Node() (string, error) {
+	if c.NodeID != "" {
+		return c.NodeID, nil
+	}
+	path := filepath.Join(c.Data, "node-id")
+	text, err := os.ReadFile(path) // #nosec G304 -- under the operator's folder
+	if err == nil {
+		if name := strings.TrimSpace(string(text)); nodeID.MatchString(name) {
+			return name, nil
+		}
+		return "", fmt.Errorf("%s holds no node name; remove it or set STRATO_NODE_ID", path)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the node's name: %w", err)
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return "", fmt.Errorf("make the data folder: %w", err)
+	}
+	name := uuid.NewString()
+	if err := os.WriteFile(path, []byte(name+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep the node's name: %w", err)
+	}
+	return name, nil
+}
+
+// Plugins returns the folder of plugins.
+func (c Config) Plugins() (string, error) {
+	if c.PluginDir != "" {
+		return c.PluginDir, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the program's folder; set STRATO_PLUGIN_DIR: %w", err)
+	}
+	if real, err := filepath.EvalSymlinks(self); err == nil {
+		self = real
+	}
+	return filepath.Join(filepath.Dir(self), "plugins"), nil
+}
+
+// OperatorSettings returns what the operator set for each plugin, possibly
+// nothing. The values may be secret.
+func (c Config) OperatorSettings() (map[string]map[string]secret.String, error) {
+	if c.PluginSettings == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.PluginSettings)
+	if err != nil {
+		return nil, fmt.Errorf("STRATO_PLUGIN_SETTINGS: %w", err)
+	}
+	var settings map[string]map[string]secret.String
+	if err := json.Unmarshal(text, &settings); err != nil {
+		return nil, fmt.Errorf("STRATO_PLUGIN_SETTINGS: %s must hold {\"plugin\":{\"key\":\"value\"}}: %w", c.PluginSettings, err)
+	}
+	return settings, nil
+}
