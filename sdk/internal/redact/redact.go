@@ -6,6 +6,7 @@ import (
 	"container/list"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -32,6 +33,17 @@ type owner struct {
 	values   []string
 }
 
+// has reports whether every secret is known already. A revision does not tell:
+// settings are tried out before they get one of their own.
+func (o *owner) has(secrets map[string]string) bool {
+	for _, v := range secrets {
+		if len(v) >= minLength && !slices.Contains(o.values, v) {
+			return false
+		}
+	}
+	return true
+}
+
 // NewSet returns a set that remembers the secrets of the last limit owners.
 func NewSet(limit int) *Set {
 	return &Set{limit: limit, owners: map[string]*list.Element{}, recent: list.New()}
@@ -46,7 +58,7 @@ func (s *Set) Add(name string, revision uint64, secrets map[string]string) {
 	e := s.owners[name]
 	if e != nil {
 		s.recent.MoveToFront(e)
-		if o := e.Value.(*owner); o.revision >= revision {
+		if o := e.Value.(*owner); o.revision >= revision && o.has(secrets) {
 			return
 		}
 	}
@@ -59,7 +71,7 @@ func (s *Set) Add(name string, revision uint64, secrets map[string]string) {
 	}
 	if e != nil {
 		o := e.Value.(*owner)
-		o.revision, o.values = revision, append(values, o.values[:min(len(o.values), len(values))]...)
+		o.revision, o.values = max(revision, o.revision), append(values, o.values[:min(len(o.values), len(values))]...)
 	} else {
 		s.owners[name] = s.recent.PushFront(&owner{name, revision, values})
 	}
