@@ -1,0 +1,262 @@
+package conversation
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stratohub/strato/core/internal/contact"
+	"github.com/stratohub/strato/core/internal/event"
+	"github.com/stratohub/strato/core/internal/id"
+	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/core/internal/lead"
+	"github.com/stratohub/strato/core/internal/queue"
+	"github.com/stratohub/strato/core/internal/tenant"
+)
+
+// Incoming is a message as a provider's webhook told of it.
+type Incoming struct {
+	Account    installation.AccountKey
+	Channel    string // the plugin
+	Party      contact.Party
+	ExternalID string
+	Type       string
+	Text       string
+	Content    *Content
+	ReplyTo    string
+	Referral   *lead.Referral
+	OccurredAt time.Time
+	// WindowExpiresAt is until when free replies are allowed; zero for no limit.
+	WindowExpiresAt time.Time
+	// Echo says that the agency sent it by other means, such as the phone's app.
+	Echo bool
+}
+
+// Followed asks what follows the messages that came in: greeting, routing.
+type Followed struct {
+	Tenant        tenant.ID `json:"tenant"`
+	Conversations []ID      `json:"conversations"`
+}
+
+// Kind names the job.
+func (Followed) Kind() string { return "conversation_followed" }
+
+// Receive takes messages of one tenant that arrived together: for each the
+// contact, the lead, the conversation, the message and the timeline, and one
+// job for what follows. Messages that are there already change nothing, so it
+// may be repeated. Messages of one person are taken one transaction after
+// another, whoever runs it.
+func Receive(ctx context.Context, s tenant.Scope, in []Incoming) error {
+	if len(in) == 0 {
+		return nil
+	}
+	if err := lockParties(ctx, s, in); err != nil {
+		return err
+	}
+	accounts, err := installation.Accounts(ctx, s, accountKeys(in))
+	if err != nil {
+		return err
+	}
+	in, err = unknown(ctx, s, in, accounts)
+	if err != nil || len(in) == 0 {
+		return err
+	}
+	b, err := gather(ctx, s, in, accounts)
+	if err != nil {
+		return err
+	}
+	return b.save(ctx, s)
+}
+
+// lockParties makes transactions that speak of the same people wait for each
+// other. Locks are taken in one order, so that none wait in a circle.
+func lockParties(ctx context.Context, s tenant.Scope, in []Incoming) error {
+	var keys []int64
+	owner := s.Tenant()
+	for _, m := range in {
+		for _, a := range m.Party.Addresses {
+			h := fnv.New64a()
+			_, _ = h.Write(owner.UUID[:])
+			_, _ = h.Write([]byte(contact.MatchKey(a)))
+			keys = append(keys, int64(h.Sum64()))
+		}
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	_, err := s.Exec(ctx, `select pg_advisory_xact_lock(k) from unnest($1::bigint[]) k`, keys)
+	if err != nil {
+		return fmt.Errorf("lock %d people: %w", len(keys), err)
+	}
+	return nil
+}
+
+func accountKeys(in []Incoming) []installation.AccountKey {
+	var keys []installation.AccountKey
+	for _, m := range in {
+		if !slices.Contains(keys, m.Account) {
+			keys = append(keys, m.Account)
+		}
+	}
+	return keys
+}
+
+// unknown leaves out messages that are stored already and repeats within in.
+func unknown(ctx context.Context, s tenant.Scope, in []Incoming, accounts map[installation.AccountKey]installation.AccountID) ([]Incoming, error) {
+	var ids []uuid.UUID
+	var externals []string
+	for _, m := range in {
+		ids, externals = append(ids, accounts[m.Account].UUID), append(externals, m.ExternalID)
+	}
+	rows := []Message{}
+	err := s.Query(ctx, &rows, `
+		select m.account_id, m.external_id
+		from unnest($2::uuid[], $3::text[]) k(account_id, external_id)
+		join crm.messages m on m.tenant_id = $1 and m.account_id = k.account_id and m.external_id = k.external_id`,
+		s.Tenant(), ids, externals)
+	if err != nil {
+		return nil, fmt.Errorf("look for %d messages: %w", len(in), err)
+	}
+	type key struct {
+		account  installation.AccountID
+		external string
+	}
+	have := map[key]bool{}
+	for _, r := range rows {
+		have[key{r.AccountID, r.ExternalID}] = true
+	}
+	var fresh []Incoming
+	for _, m := range in {
+		k := key{accounts[m.Account], m.ExternalID}
+		if !have[k] {
+			have[k] = true
+			fresh = append(fresh, m)
+		}
+	}
+	return fresh, nil
+}
+
+// batch is what a set of incoming messages makes of its conversations.
+type batch struct {
+	threads  []*thread // in order of first message
+	messages []Message
+	events   []event.Event
+}
+
+// thread is a conversation with what is to be written of it.
+type thread struct {
+	Conversation
+	isNew bool
+	moved bool // to a new lead
+	wrote bool // the contact did
+	added int  // unread
+}
+
+// gather finds or makes the people, leads and conversations of in, and adds up
+// what its messages change.
+func gather(ctx context.Context, s tenant.Scope, in []Incoming, accounts map[installation.AccountKey]installation.AccountID) (*batch, error) {
+	slices.SortStableFunc(in, func(a, b Incoming) int { return a.OccurredAt.Compare(b.OccurredAt) })
+	parties := make([]contact.Party, len(in))
+	for n, m := range in {
+		parties[n] = m.Party
+	}
+	people, err := contact.Identify(ctx, s, parties)
+	if err != nil {
+		return nil, err
+	}
+	refs := make([]ref, len(in))
+	for n, m := range in {
+		refs[n] = ref{accounts[m.Account], people[n].ID}
+	}
+	threads, err := threadsOf(ctx, s, in, refs)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{}
+	for n, m := range in {
+		t := threads[refs[n]]
+		if !slices.Contains(b.threads, t) {
+			b.threads = append(b.threads, t)
+		}
+		b.add(s, t, m)
+	}
+	return b, nil
+}
+
+// add writes a message into its thread.
+func (b *batch) add(s tenant.Scope, t *thread, m Incoming) {
+	msg := Message{
+		ID: id.New[Message](), ConversationID: t.ID, AccountID: t.AccountID, Direction: In, Author: ByContact,
+		AuthorID: t.ContactID.UUID, Type: m.Type, Text: m.Text, Content: m.Content, ExternalID: m.ExternalID,
+		ReplyTo: m.ReplyTo, Status: Received, OccurredAt: m.OccurredAt, CreatedAt: s.Now(),
+	}
+	if m.Echo {
+		msg.Direction, msg.Author, msg.AuthorID, msg.Status, msg.SentAt = Out, ByProvider, uuid.Nil, Sent, m.OccurredAt
+	}
+	b.messages = append(b.messages, msg)
+	if !m.OccurredAt.Before(t.LastMessageAt) || t.Preview == "" {
+		t.LastMessageAt, t.Preview = m.OccurredAt, preview(m.Type, m.Text)
+	}
+	what := event.MessageReceived
+	actor, who := event.ByContact, t.ContactID.UUID
+	if m.Echo {
+		what, actor, who = event.MessageSent, event.ByProvider, uuid.Nil
+	} else {
+		t.wrote = true
+		t.added++
+		t.Status = Open
+		t.LastInboundAt = latest(t.LastInboundAt, m.OccurredAt)
+		t.WindowExpiresAt = latest(t.WindowExpiresAt, m.WindowExpiresAt)
+	}
+	b.events = append(b.events, event.Event{
+		Type: what, LeadID: t.LeadID.UUID, ContactID: t.ContactID.UUID, ConversationID: t.ID.UUID,
+		Actor: actor, ActorID: who, OccurredAt: m.OccurredAt,
+		Payload: event.Payload(struct {
+			MessageID MessageID      `json:"message_id"`
+			Type      string         `json:"type"`
+			Preview   string         `json:"preview"`
+			Referral  *lead.Referral `json:"referral,omitempty"`
+		}{msg.ID, m.Type, preview(m.Type, m.Text), m.Referral}),
+	})
+}
+
+func (b *batch) save(ctx context.Context, s tenant.Scope) error {
+	if err := saveThreads(ctx, s, b.threads); err != nil {
+		return err
+	}
+	if err := tenant.InsertAll(ctx, s, b.messages); err != nil {
+		return fmt.Errorf("store %d messages: %w", len(b.messages), err)
+	}
+	if err := event.Append(ctx, s, b.events...); err != nil {
+		return err
+	}
+	follow := Followed{Tenant: s.Tenant()}
+	var leads []uuid.UUID
+	for _, t := range b.threads {
+		leads = append(leads, t.LeadID.UUID)
+		if t.wrote {
+			follow.Conversations = append(follow.Conversations, t.ID)
+		}
+		s.Announce(tenant.Change{Type: "conversation.updated", ID: t.ID.UUID, Parent: t.LeadID.UUID})
+	}
+	for _, m := range b.messages {
+		s.Announce(tenant.Change{Type: "message.created", ID: m.ID.UUID, Parent: m.ConversationID.UUID})
+	}
+	if err := lead.Touch(ctx, s, leads); err != nil {
+		return err
+	}
+	if len(follow.Conversations) == 0 {
+		return nil
+	}
+	return queue.Insert(ctx, s, follow, queue.Options{Queue: queue.Automation})
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
