@@ -1,0 +1,205 @@
+// Package httpapi serves the API: it turns requests into calls of use cases and
+// their results into answers. It alone knows HTTP status codes, writes errors,
+// finds out who asks and for which tenant, and refuses what is not permitted.
+//
+// Every route is registered with the permission it needs, so the route table
+// says who may do what.
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/stratohub/strato/core/internal/rbac"
+	"github.com/stratohub/strato/core/internal/telemetry"
+	"github.com/stratohub/strato/core/internal/tenant"
+)
+
+// Options is what a [Router] needs. All fields without a word on zero are
+// required.
+type Options struct {
+	Pool   *tenant.Pool // may be nil where no route of a tenant is ever called
+	Policy *rbac.Policy
+	Log    *slog.Logger
+	HTTP   *telemetry.HTTP // nil counts nothing
+
+	// Authenticate returns who holds an access token, or a fault.
+	Authenticate func(ctx context.Context, token string) (rbac.Actor, error)
+	// TenantBySlug returns the tenant with a short name, or a NotFound fault.
+	TenantBySlug func(ctx context.Context, slug string) (tenant.ID, error)
+	// TenantByDomain returns the tenant with a host name of its own, or zero.
+	TenantByDomain func(ctx context.Context, domain string) (tenant.ID, error)
+
+	Cookie     string         // name of the cookie that holds the access token
+	BaseDomain string         // whose subdomains are tenants' short names
+	PublicURL  string         // origin that browsers use
+	Proxies    []netip.Prefix // whose X-Forwarded headers are believed; nil believes none
+
+	Version   string        // of the API, for its document; empty is "dev"
+	BodyLimit int64         // in bytes; zero is 1 MiB
+	Deadline  time.Duration // for a use case; zero is 30 s
+}
+
+// Router is the API as an [http.Handler]. Register all routes before it serves;
+// then it is safe for concurrent use.
+type Router struct {
+	Options
+	gin      *gin.Engine
+	api      huma.API
+	origins  *http.CrossOriginProtection
+	public   string // host of PublicURL, without port
+	routes   []Route
+	fallback http.Handler
+	document func() ([]byte, error)
+}
+
+// New returns a router without routes. It fails if PublicURL is no origin.
+func New(o Options) (*Router, error) {
+	if o.BodyLimit == 0 {
+		o.BodyLimit = 1 << 20
+	}
+	if o.Deadline == 0 {
+		o.Deadline = 30 * time.Second
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	r := &Router{Options: o, origins: http.NewCrossOriginProtection()}
+	if o.PublicURL != "" {
+		u, err := url.Parse(o.PublicURL)
+		if err != nil {
+			return nil, fmt.Errorf("parse the public URL: %w", err)
+		}
+		if err := r.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+			return nil, fmt.Errorf("trust the public URL: %w", err)
+		}
+		r.public = strings.ToLower(u.Hostname())
+	}
+	gin.SetMode(gin.ReleaseMode)
+	r.gin = gin.New()
+	r.gin.HandleMethodNotAllowed = true
+	r.gin.RedirectTrailingSlash = false
+	r.gin.Use(r.observe, r.survive)
+	r.gin.NoRoute(r.noRoute)
+	r.gin.NoMethod(func(c *gin.Context) { r.fail(c.Writer, c.Request, ErrMethod) })
+
+	installProblems()
+	r.api = humagin.New(r.gin, documentConfig(o.Version))
+	r.document = sync.OnceValues(r.buildDocument)
+	r.register(Route{Method: http.MethodGet, Path: "/api/openapi.json", Kind: KindOpen, Raw: true})
+	r.gin.GET("/api/openapi.json", r.serveDocument)
+	return r, nil
+}
+
+// Fallback serves what no route matches outside /api, such as the dashboard.
+func (r *Router) Fallback(h http.Handler) { r.fallback = h }
+
+var (
+	prefix    = regexp.MustCompile(`^/t/([a-z0-9][a-z0-9-]{0,39})(/.*)?$`)
+	requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
+)
+
+// ServeHTTP answers one request. A path that begins with /t/{slug} names a
+// tenant and is then routed without the prefix.
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	c := &call{began: time.Now()}
+	c.client.UserAgent = clip(req.UserAgent(), 256)
+	c.client.Address, c.client.Secure = r.origin(req)
+	id := req.Header.Get("X-Request-Id")
+	if !requestID.MatchString(id) {
+		id = uuid.Must(uuid.NewV7()).String()
+	}
+	req = withCall(req.WithContext(telemetry.WithRequest(req.Context(), id)), c)
+	if m := prefix.FindStringSubmatch(req.URL.Path); m != nil {
+		c.slug = m[1]
+		u := *req.URL
+		u.Path, u.RawPath = "/"+strings.TrimPrefix(m[2], "/"), ""
+		req.URL = &u
+	}
+	h := w.Header()
+	h.Set("X-Request-Id", id)
+	secureHeaders(h, c.client.Secure)
+	r.gin.ServeHTTP(w, req)
+}
+
+// secureHeaders sets what every answer carries. A page that needs more than the
+// strict policy sets its own.
+func secureHeaders(h http.Header, secure bool) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	if secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+func (r *Router) noRoute(c *gin.Context) {
+	path := c.Request.URL.Path
+	if r.fallback == nil || path == "/api" || strings.HasPrefix(path, "/api/") {
+		r.fail(c.Writer, c.Request, ErrNotFound)
+		return
+	}
+	c.Status(http.StatusOK) // gin presets 404
+	r.fallback.ServeHTTP(c.Writer, c.Request)
+}
+
+// observe logs and counts the request once it is answered. Only the route's
+// template is logged: paths may hold secrets.
+func (r *Router) observe(c *gin.Context) {
+	if r.HTTP != nil {
+		r.HTTP.Begin()
+	}
+	k := callOf(c.Request.Context())
+	c.Next()
+	took, status := time.Since(k.began), c.Writer.Status()
+	if c.Request.Context().Err() == context.Canceled && !k.stream && !c.Writer.Written() {
+		status = 499 // the client has gone
+	}
+	if r.HTTP != nil {
+		r.HTTP.End(c.Request.Method, c.FullPath(), status, took, k.stream)
+	}
+	attrs := []slog.Attr{
+		slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Int("status", status),
+		slog.Int("bytes", max(c.Writer.Size(), 0)), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("address", k.client.Address.String()),
+	}
+	if k.code != "" {
+		attrs = append(attrs, slog.String("code", k.code))
+	}
+	if !k.actor.User.IsZero() {
+		attrs = append(attrs, slog.String("user", k.actor.User.String()))
+	}
+	if !k.actor.Tenant.IsZero() {
+		attrs = append(attrs, slog.String("tenant", k.actor.Tenant.String()))
+	}
+	r.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
+}
+
+// survive answers a panic like any other failure and keeps its stack for the
+// log.
+func (r *Router) survive(c *gin.Context) {
+	defer func() {
+		if v := recover(); v != nil {
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			r.panicked(c.Writer, c.Request, v)
+		}
+	}()
+	c.Next()
+}
