@@ -364,4 +364,3 @@ var errNeedsContext = errors.New("postgres: a statement needs a context; call th
 
 func (s *stmt) Exec([]driver.Value) (driver.Result, error) { return nil, errNeedsContext }
 func (s *stmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errNeedsContext }
-

@@ -1,0 +1,141 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// ensureCluster makes the cluster when there is none. A start that was broken
+// off leaves nothing that looks like one.
+func ensureCluster(ctx context.Context, b binaries, p place, o Options) error {
+	if _, err := os.Stat(filepath.Join(p.cluster(), "PG_VERSION")); err == nil {
+		return nil
+	}
+	if o.Template == "" {
+		o.Progress(fmt.Sprintf("Preparing PostgreSQL %d in %s (first start only).", b.major, p.home))
+		return initialise(ctx, b, p, o)
+	}
+	if err := ensureTemplate(ctx, b, p.user, o); err != nil {
+		return fmt.Errorf("prepare template: %w", err)
+	}
+	if err := copyFile(filepath.Join(o.Template, "password"), p.password()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return spaceless(fmt.Errorf("copy template: %w", err))
+	}
+	if err := replaceTree(filepath.Join(o.Template, "data"), p.cluster(), p.user); err != nil {
+		return spaceless(fmt.Errorf("copy template: %w", err))
+	}
+	return nil
+}
+
+// ensureTemplate makes the template once, whoever comes first.
+func ensureTemplate(ctx context.Context, b binaries, user *account, o Options) error {
+	if err := os.MkdirAll(o.Template, 0o711); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(o.Template, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // lets go of the lock
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	t := place{folder: o.Template, home: o.Template, user: user}
+	if major, err := t.major(); err != nil || major == b.major {
+		return err
+	}
+	return initialise(ctx, b, t, o)
+}
+
+// initialise runs initdb.
+func initialise(ctx context.Context, b binaries, p place, o Options) error {
+	password := rand.Text()
+	if err := writeFile(p.password(), password); err != nil {
+		return err
+	}
+	// initdb runs as the account and reads the password from a file of its own.
+	pwfile := p.password() + ".init"
+	if err := writeFile(pwfile, password); err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(pwfile) }() // only a copy
+	if err := p.user.own(pwfile); err != nil {
+		return fmt.Errorf("give %s to user %s: %w", pwfile, p.user.name, err)
+	}
+	var err error
+	for _, locale := range locales(b.major) {
+		var output string
+		output, err = initdb(ctx, b, p, append(locale, o.InitArgs...), pwfile)
+		if err == nil {
+			return nil
+		}
+		if !strings.Contains(output, "locale") {
+			break
+		}
+	}
+	return err
+}
+
+// locales returns the choices of initdb, best first: letters of all languages
+// have upper and lower case under the first two, sorting is by code point.
+func locales(major int) [][]string {
+	choices := [][]string{{"--locale=C.UTF-8"}}
+	if major >= 17 {
+		choices = append(choices, []string{"--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"})
+	}
+	return append(choices, []string{"--locale=C"})
+}
+
+func initdb(ctx context.Context, b binaries, p place, args []string, pwfile string) (output string, err error) {
+	fresh := p.cluster() + ".new"
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", fmt.Errorf("clear %s: %w", fresh, err)
+	}
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		return "", spaceless(fmt.Errorf("make %s: %w", fresh, err))
+	}
+	if err := p.user.own(fresh); err != nil {
+		return "", fmt.Errorf("give %s to user %s: %w", fresh, p.user.name, err)
+	}
+	args = append([]string{
+		"--pgdata=" + fresh, "--username=" + User, "--pwfile=" + pwfile, "--auth=scram-sha-256",
+		"--encoding=UTF8", "--data-checksums",
+	}, args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(b.folder, "initdb"), args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Dir = p.home
+	cmd.Env = environment()
+	cmd.SysProcAttr = p.user.attributes()
+	proc, err := StartProcess(cmd, syscall.SIGKILL)
+	if err != nil {
+		return "", err
+	}
+	<-proc.Done()
+	if err := proc.Err(); err != nil {
+		_ = os.RemoveAll(fresh) // the reason below matters more
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("initdb: %w", ctx.Err())
+		}
+		return out.String(), explain("initdb", out.String())
+	}
+	if err := os.Rename(fresh, p.cluster()); err != nil {
+		return "", fmt.Errorf("finish cluster: %w", err)
+	}
+	return out.String(), nil
+}
+
+// environment is what PostgreSQL's programs get: nothing of ours, above all no
+// secret and no PG* variable that changes what they do.
+func environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "LC_MESSAGES=C", "TZ=UTC"}
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package embedded
+
+import "syscall"
+
+// dieWithParent has nothing to offer here.
+func dieWithParent(*syscall.SysProcAttr, syscall.Signal) {}
