@@ -1,0 +1,246 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/stratohub/strato/sdk/pluginv1"
+)
+
+// protocolPrefix starts the full names of the protocol's methods.
+const protocolPrefix = "/strato.plugin.v1."
+
+// Call is a finished call of a plugin.
+type Call struct {
+	Plugin, Version string
+	// Method is the bare name, such as "Send".
+	Method string
+	// Tenant and Installation are empty for calls of no tenant.
+	Tenant, Installation string
+	Code                 codes.Code
+	Duration             time.Duration
+}
+
+// CallInFlight is a call that was under way when its process ended.
+type CallInFlight struct {
+	Method, Tenant, Installation string
+	Running                      time.Duration
+}
+
+// deadlines by full method: what a call gets at most.
+func deadlines() map[string]time.Duration {
+	const s = time.Second
+	return map[string]time.Duration{
+		pluginv1.ProviderService_Describe_FullMethodName:           2 * s,
+		pluginv1.ProviderService_Start_FullMethodName:              5 * s,
+		pluginv1.ProviderService_Health_FullMethodName:             2 * s,
+		pluginv1.ProviderService_ForgetInstallation_FullMethodName: 2 * s,
+		pluginv1.ProviderService_Drain_FullMethodName:              2 * s,
+		pluginv1.ProviderService_CollectMetrics_FullMethodName:     s,
+		pluginv1.ProviderService_ValidateSettings_FullMethodName:   5 * s,
+		pluginv1.ProviderService_MigrateSettings_FullMethodName:    5 * s,
+		pluginv1.ProviderService_ListOptions_FullMethodName:        5 * s,
+		pluginv1.ProviderService_CheckInstallation_FullMethodName:  20 * s,
+		pluginv1.WebhookService_RouteWebhooks_FullMethodName:       s,
+		pluginv1.WebhookService_HandleWebhooks_FullMethodName:      2500 * time.Millisecond,
+		pluginv1.ChannelService_Send_FullMethodName:                20 * s,
+		pluginv1.ChannelService_Signal_FullMethodName:              20 * s,
+		pluginv1.ChannelService_FetchMedia_FullMethodName:          120 * s,
+		pluginv1.TemplateService_ListTemplates_FullMethodName:      30 * s,
+		pluginv1.TemplateService_SubmitTemplate_FullMethodName:     30 * s,
+		pluginv1.TemplateService_DeleteTemplate_FullMethodName:     30 * s,
+		pluginv1.VoiceService_Synthesize_FullMethodName:            120 * s,
+		pluginv1.CallService_PlaceCall_FullMethodName:              20 * s,
+		pluginv1.CallService_EndCall_FullMethodName:                20 * s,
+		pluginv1.CallService_GetCall_FullMethodName:                20 * s,
+		pluginv1.LeadSourceService_PullLeads_FullMethodName:        30 * s,
+	}
+}
+
+// calls watches the calls of one process: deadlines, secrets, what is in flight.
+type calls struct {
+	process *process
+
+	mu      sync.Mutex
+	next    uint64
+	running map[uint64]*call
+	lost    []lostCall // failed because the connection did, the last ones
+}
+
+// lostCall is a call that failed because the connection did.
+type lostCall struct {
+	call CallInFlight
+	at   time.Time
+}
+
+// Bounds of the list of lost calls.
+const (
+	maxLost = 128
+	lostFor = 2 * time.Second
+)
+
+type call struct {
+	method, tenant, installation string
+	began                        time.Time
+}
+
+func newCalls(p *process) *calls { return &calls{process: p, running: map[uint64]*call{}} }
+
+// begin counts a call. The function ends it with its outcome.
+func (c *calls) begin(method string, request any) func(error) {
+	one := &call{method: method[strings.LastIndexByte(method, '/')+1:], began: time.Now()}
+	if r, ok := request.(interface {
+		GetInstallation() *pluginv1.Installation
+	}); ok {
+		i := r.GetInstallation()
+		one.tenant, one.installation = i.GetTenantId(), i.GetInstallationId()
+		c.process.supervisor.secrets.Add(i.GetInstallationId(), i.GetRevision(), i.GetSecrets())
+	}
+	c.mu.Lock()
+	id := c.next
+	c.next++
+	c.running[id] = one
+	c.mu.Unlock()
+	return func(err error) {
+		c.mu.Lock()
+		delete(c.running, id)
+		if status.Code(err) == codes.Unavailable {
+			for _, l := range one.describe(nil) {
+				c.lost = append(c.lost[max(len(c.lost)-maxLost+1, 0):], lostCall{l, time.Now()})
+			}
+		}
+		c.mu.Unlock()
+		if tell := c.process.host.config.OnCall; tell != nil {
+			tell(Call{
+				Plugin: c.process.disk.Name, Version: c.process.disk.Manifest.Version, Method: one.method,
+				Tenant: one.tenant, Installation: one.installation, Code: status.Code(err), Duration: time.Since(one.began),
+			})
+		}
+	}
+}
+
+func (c *calls) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.running)
+}
+
+// atEnd lists the calls that were under way when the process ended, the longest
+// first, without health checks. Callers may have learned of the end before we
+// did, so calls that just failed for it count.
+func (c *calls) atEnd() []CallInFlight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []CallInFlight
+	for _, l := range c.lost {
+		if time.Since(l.at) < lostFor {
+			out = append(out, l.call)
+		}
+	}
+	for _, one := range c.running {
+		out = one.describe(out)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Running > out[j].Running })
+	return out
+}
+
+// describe appends the call to a list, unless it is the host's own.
+func (one *call) describe(to []CallInFlight) []CallInFlight {
+	if one.method == "Health" || one.method == "Drain" {
+		return to
+	}
+	return append(to, CallInFlight{Method: one.method, Tenant: one.tenant, Installation: one.installation, Running: time.Since(one.began)})
+}
+
+// bounded gives ctx the method's deadline, unless it has a sooner one.
+func (c *calls) bounded(ctx context.Context, method string) (context.Context, context.CancelFunc) {
+	if d, ok := c.process.host.deadlines[method]; ok {
+		return context.WithTimeout(ctx, d)
+	}
+	return context.WithCancel(ctx)
+}
+
+func (c *calls) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if !strings.HasPrefix(method, protocolPrefix) {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	ctx, cancel := c.bounded(ctx, method)
+	defer cancel()
+	end := c.begin(method, req)
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	end(err)
+	return err
+}
+
+func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if !strings.HasPrefix(method, protocolPrefix) {
+		return streamer(ctx, desc, cc, method, opts...)
+	}
+	ctx, cancel := c.bounded(ctx, method)
+	s, err := streamer(ctx, desc, cc, method, opts...)
+	if err != nil {
+		cancel()
+		c.begin(method, nil)(err)
+		return nil, err
+	}
+	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel}
+	// However the stream ends, its context ends with it.
+	context.AfterFunc(s.Context(), func() { w.finish(status.FromContextError(context.Cause(s.Context())).Err()) })
+	return w, nil
+}
+
+// watchedStream ends the call with the stream.
+type watchedStream struct {
+	grpc.ClientStream
+	calls  *calls
+	method string
+	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	begun func(error)
+	over  bool
+}
+
+// SendMsg begins the call: only the request tells whose it is.
+func (w *watchedStream) SendMsg(m any) error {
+	w.mu.Lock()
+	if w.begun == nil && !w.over {
+		w.begun = w.calls.begin(w.method, m)
+	}
+	w.mu.Unlock()
+	return w.ClientStream.SendMsg(m)
+}
+
+// RecvMsg ends the call with the last message.
+func (w *watchedStream) RecvMsg(m any) error {
+	err := w.ClientStream.RecvMsg(m)
+	if err != nil {
+		w.finish(err)
+	}
+	return err
+}
+
+func (w *watchedStream) finish(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	w.over = true
+	w.cancel()
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if w.begun != nil {
+		w.begun(err)
+	}
+}

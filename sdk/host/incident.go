@@ -1,0 +1,102 @@
+package host
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Cause is why a process ended, from a closed set fit for a metric label.
+type Cause string
+
+// The causes.
+const (
+	// CauseExit: it left with an exit code.
+	CauseExit Cause = "exit"
+	// CauseCrash: a panic or a fatal error of the Go runtime.
+	CauseCrash Cause = "crash"
+	// CauseMemory: it ran into its memory limit.
+	CauseMemory Cause = "memory"
+	// CauseSignal: somebody killed it.
+	CauseSignal Cause = "signal"
+	// CauseHung: it did not answer health checks, and was killed.
+	CauseHung Cause = "hung"
+	// CauseStart: it did not come up.
+	CauseStart Cause = "start"
+)
+
+// Incident is the unexpected end of a process. It holds no secret that the
+// host ever passed to the plugin.
+type Incident struct {
+	Plugin, Version string
+	PID             int
+	At              time.Time
+	Cause           Cause
+	// ExitCode is -1 if a signal ended the process, whose name is Signal.
+	ExitCode int
+	Signal   string
+	// Detail says more of a failed start.
+	Detail string
+	Uptime time.Duration
+	// MaxRSS is the most memory that was resident, in bytes; zero if unknown.
+	MaxRSS int64
+	// Stderr has the last lines that the process wrote.
+	Stderr []string
+	// InFlight has the calls that were under way: two incidents with the same
+	// one point at a poisonous request.
+	InFlight []CallInFlight
+	// RecentExits counts the ends within the quarantine's window, this one
+	// included. Next and Until are what the host decided.
+	RecentExits int
+	Next        State
+	Until       time.Time
+}
+
+// Summary is the incident in a few words.
+func (i Incident) Summary() string {
+	switch i.Cause {
+	case CauseStart:
+		return "it did not start: " + i.Detail
+	case CauseHung:
+		return "it did not answer health checks and was killed"
+	case CauseMemory:
+		return "it ran out of its memory"
+	case CauseSignal:
+		if i.Signal == syscall.SIGKILL.String() {
+			return "it was killed, perhaps because memory ran out"
+		}
+		return "it was ended by signal: " + i.Signal
+	case CauseCrash:
+		return "it crashed"
+	default:
+		return fmt.Sprintf("it left with exit code %d", i.ExitCode)
+	}
+}
+
+// postMortem tells how the process went. It is gone, and its output read.
+func (p *process) postMortem() Incident {
+	i := Incident{
+		Plugin: p.disk.Name, Version: p.disk.Manifest.Version, PID: p.child.pid, At: time.Now(),
+		Uptime: time.Since(p.startedAt).Round(time.Millisecond), Stderr: p.output.last(), InFlight: p.calls.atEnd(),
+		ExitCode: p.child.end.ExitCode(), Cause: CauseExit,
+	}
+	if w, ok := p.child.end.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		i.Signal, i.Cause = w.Signal().String(), CauseSignal
+	}
+	if u, ok := p.child.end.SysUsage().(*syscall.Rusage); ok {
+		i.MaxRSS = maxRSS(u)
+	}
+	for _, line := range i.Stderr {
+		switch {
+		case strings.Contains(line, "out of memory") || strings.Contains(line, "cannot allocate memory"):
+			i.Cause = CauseMemory
+		case i.Cause == CauseExit && (strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")):
+			i.Cause = CauseCrash
+		}
+	}
+	if p.hung.Load() {
+		i.Cause = CauseHung
+	}
+	return i
+}

@@ -1,0 +1,94 @@
+package host
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// recordsDir is the folder of the records below the runtime folder.
+const recordsDir = "processes"
+
+// maxSocketDir leaves room for what go-plugin appends: a socket's path has at
+// most 104 bytes on the systems we know.
+const maxSocketDir = 60
+
+// record says which process a host started, for the next host to end if this
+// one could not.
+type record struct {
+	PID int `json:"pid"`
+	// Identity and Executable must still match: numbers are used again.
+	Identity   string `json:"identity"`
+	Executable string `json:"executable"`
+	Sockets    string `json:"sockets"`
+	// Host is who started it; while that lives, the process is not ours.
+	Host         int    `json:"host"`
+	HostIdentity string `json:"host_identity"`
+}
+
+func recordPath(dir string, pid int) string {
+	return filepath.Join(dir, recordsDir, strconv.Itoa(pid)+".json")
+}
+
+// writeRecord is best effort: the kernel and the lifeline end a plugin as well.
+func writeRecord(dir string, pid int, sockets string) {
+	self := os.Getpid()
+	b, err := json.Marshal(record{
+		PID: pid, Identity: identity(pid), Executable: executable(pid), Sockets: sockets, Host: self, HostIdentity: identity(self),
+	})
+	if err == nil {
+		_ = os.WriteFile(recordPath(dir, pid), b, 0o600)
+	}
+}
+
+// sweep ends what an earlier host of this folder left running, and removes its
+// sockets. Processes of a host that still lives are left alone.
+func sweep(dir string, log *slog.Logger) {
+	entries, err := os.ReadDir(filepath.Join(dir, recordsDir))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, recordsDir, e.Name())
+		b, err := os.ReadFile(path)
+		var r record
+		if err != nil || json.Unmarshal(b, &r) != nil || r.PID <= 1 {
+			_ = os.Remove(path)
+			continue
+		}
+		if r.HostIdentity != "" && identity(r.Host) == r.HostIdentity && r.Host != os.Getpid() {
+			continue
+		}
+		if r.Identity != "" && identity(r.PID) == r.Identity && executable(r.PID) == r.Executable {
+			log.Warn("ended a plugin process that an earlier run left behind", "pid", r.PID, "executable", r.Executable)
+			killGroup(r.PID)
+			for until := time.Now().Add(time.Second); identity(r.PID) == r.Identity && time.Now().Before(until); {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		if ours := filepath.Base(r.Sockets); strings.HasPrefix(ours, socketPrefix) {
+			_ = os.RemoveAll(r.Sockets)
+		}
+		_ = os.Remove(path)
+	}
+}
+
+// socketPrefix starts the names of the folders of sockets.
+const socketPrefix = "strato-"
+
+// newSocketDir makes a folder that only this user can enter, with a path short
+// enough for a socket in it.
+func newSocketDir(runtimeDir string) (string, error) {
+	base := runtimeDir
+	for _, shorter := range []string{os.TempDir(), "/tmp"} {
+		if len(base)+len(socketPrefix)+10 <= maxSocketDir {
+			break
+		}
+		base = shorter
+	}
+	return os.MkdirTemp(base, socketPrefix)
+}
