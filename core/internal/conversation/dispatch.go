@@ -233,9 +233,9 @@ var Overdue = queue.Sweep{
 // Stuck finds messages that wait though nothing keeps them: their job was lost.
 var Stuck = queue.Sweep{
 	Name: "messages stuck", Every: 10 * time.Second,
-	Find: `select tenant_id, min(conversation_id::text)::uuid from crm.messages
+	Find: `select distinct tenant_id, conversation_id from crm.messages
 		where status in ('queued', 'dispatching') and status = 'queued' and coalesce(not_before, created_at) < now() - interval '20 seconds'
-		group by tenant_id, conversation_id limit $1`,
+		limit $1`,
 	Act: func(ctx context.Context, s tenant.Scope, i uuid.UUID) error {
 		return queue.Insert(ctx, s, Deliver{s.Tenant(), ID{UUID: i}}, queue.Options{Queue: queue.Send, Once: true})
 	},

@@ -70,7 +70,8 @@ func (d *Directory) Load(ctx context.Context, t Target) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	l.Keys, err = d.Keys(ctx, t)
+	return l, err
 }
 
 // Forget drops what is remembered of an installation. Call it on every node

@@ -102,6 +102,8 @@ type Live struct {
 	Settings        []byte
 	Secrets         map[string]string
 	WebhookURL      string
+	// Keys are those that the provider confirmed.
+	Keys []Key
 }
 
 // secretRow is a sealed secret.

@@ -1,0 +1,357 @@
+// Package ingress takes providers' webhooks. A webhook is answered 200 only when
+// its row has been committed; what a plugin cannot look at now is stored raw and
+// looked at later, through the same inbox.
+package ingress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/stratohub/strato/core/internal/fault"
+	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/core/internal/pluginhost"
+	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/host"
+	"github.com/stratohub/strato/sdk/pluginv1"
+)
+
+// bodyMax is the largest webhook, 1 MiB.
+const bodyMax = 1 << 20
+
+// Faults of this package.
+var (
+	ErrNotFound   = fault.New(fault.NotFound, "webhook.not_found", "There is no such webhook address.")
+	ErrTooLarge   = fault.New(fault.Invalid, "webhook.too_large", "A webhook may have at most 1 MiB.")
+	ErrUnverified = fault.New(fault.Unauthenticated, "webhook.unverified", "The signature does not match.")
+	ErrMalformed  = fault.New(fault.Invalid, "webhook.malformed", "The body is not what the provider documents.")
+	ErrLater      = fault.New(fault.Unavailable, "webhook.later", "The webhook cannot be taken now. Send it again shortly.").After(5 * time.Second)
+)
+
+// Handler answers webhooks.
+type Handler struct {
+	Pool      *tenant.Pool
+	Directory *installation.Directory
+	Registry  *pluginhost.Registry
+	Inbox     *Inbox
+	Metrics   *Metrics
+	Log       *slog.Logger
+	// Client tells the caller's address.
+	Client func(*http.Request) string
+}
+
+// answer is what the caller gets: a plugin's response, or a fault.
+type answer struct {
+	response *pluginv1.HttpResponse
+	result   string // for the counter
+}
+
+// Serve answers one webhook for plugin, at the path behind the plugin's name:
+// empty or "/" for the provider-level address, "/{token}" and perhaps an
+// endpoint for an installation's. Errors are faults, and nothing was stored.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, plugin, rest string) error {
+	release, err := h.Registry.Plugin(plugin)
+	if err != nil {
+		return ErrNotFound
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			h.Metrics.count(plugin, "too_large")
+			return ErrTooLarge
+		}
+		return ErrMalformed.With(err)
+	}
+	req := wire(r, body, h.Client(r))
+	token, endpoint, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+	var a answer
+	if token == "" {
+		a, err = h.shared(r.Context(), release, req)
+	} else {
+		a, err = h.direct(r.Context(), release, token, endpoint, req)
+	}
+	if err != nil {
+		h.Metrics.count(plugin, resultOf(err))
+		return err
+	}
+	h.Metrics.count(plugin, a.result)
+	write(w, a.response)
+	return nil
+}
+
+func wire(r *http.Request, body []byte, client string) *pluginv1.HttpRequest {
+	req := &pluginv1.HttpRequest{
+		Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Body: body, RemoteAddr: client,
+		ReceivedAt: timestamppb.New(time.Now()),
+	}
+	for name, values := range r.Header {
+		if name == "Cookie" { // a browser's, never a provider's
+			continue
+		}
+		for _, v := range values {
+			req.Headers = append(req.Headers, &pluginv1.Header{Name: name, Value: v})
+		}
+	}
+	return req
+}
+
+func write(w http.ResponseWriter, r *pluginv1.HttpResponse) {
+	for _, h := range r.GetHeaders() {
+		w.Header().Add(h.GetName(), h.GetValue())
+	}
+	status := int(r.GetStatus())
+	if status == 0 {
+		status = http.StatusOK
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(r.GetBody())
+}
+
+// direct answers a webhook at an installation's own address.
+func (h *Handler) direct(ctx context.Context, p host.Release, token, endpoint string, req *pluginv1.HttpRequest) (answer, error) {
+	target, err := h.Directory.ByToken(ctx, p.Name, token)
+	if errors.Is(err, installation.ErrNotFound) {
+		return answer{}, ErrNotFound
+	}
+	if err != nil {
+		return answer{}, later(err)
+	}
+	live, err := h.Directory.Live(ctx, target)
+	if errors.Is(err, installation.ErrNotFound) || errors.Is(err, tenant.ErrInactive) {
+		return answer{}, ErrNotFound
+	}
+	if err != nil {
+		return answer{}, later(err)
+	}
+	if live.State == installation.Disabled {
+		return answer{}, ErrNotFound
+	}
+	d := &pluginv1.WebhookDelivery{Endpoint: endpoint, Request: req}
+	for _, k := range live.Keys {
+		d.MatchedKeys = append(d.MatchedKeys, &pluginv1.RouteKey{Kind: k.Kind, Value: k.Value})
+	}
+	return h.deliver(ctx, p, live, d)
+}
+
+// deliver has the plugin handle one delivery and stores what came of it.
+func (h *Handler) deliver(ctx context.Context, p host.Release, live *installation.Live, d *pluginv1.WebhookDelivery) (answer, error) {
+	result, err := h.Registry.HandleWebhook(ctx, live, d)
+	if err != nil {
+		if d.GetRequest().GetMethod() != http.MethodPost {
+			return answer{}, later(err) // a handshake cannot be answered later
+		}
+		h.Log.WarnContext(ctx, "webhook kept for later", "plugin", p.Name, "tenant", live.Tenant.ID, "error", err)
+		if err := h.keep(ctx, live, d, nil); err != nil {
+			return answer{}, err
+		}
+		return answer{spoolResponse(p), "spooled"}, nil
+	}
+	if !result.GetVerified() {
+		return answer{}, ErrUnverified
+	}
+	if f := result.GetFailure(); f != nil {
+		return answer{}, refused(f)
+	}
+	if d.GetRequest().GetMethod() != http.MethodPost {
+		return answer{result.GetResponse(), "ok"}, nil
+	}
+	result.Events = h.ours(ctx, live, d, result.GetEvents())
+	if err := h.keep(ctx, live, d, result); err != nil {
+		return answer{}, err
+	}
+	return answer{result.GetResponse(), "ok"}, nil
+}
+
+// ours drops events that name an account the webhook was not led here by: a
+// plugin cannot hand one tenant's events to another.
+func (h *Handler) ours(ctx context.Context, live *installation.Live, d *pluginv1.WebhookDelivery, events []*pluginv1.Event) []*pluginv1.Event {
+	return slices.DeleteFunc(events, func(e *pluginv1.Event) bool {
+		for _, k := range e.GetRouteKeys() {
+			if !slices.ContainsFunc(d.GetMatchedKeys(), func(m *pluginv1.RouteKey) bool { return proto.Equal(k, m) }) {
+				h.Metrics.count(live.Plugin, "foreign_key")
+				h.Log.WarnContext(ctx, "event of another account dropped", "plugin", live.Plugin, "tenant", live.Tenant.ID,
+					"installation", live.ID, "kind", k.GetKind())
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// keep stores a delivery with its result; without one it is raw.
+func (h *Handler) keep(ctx context.Context, live *installation.Live, d *pluginv1.WebhookDelivery, result *pluginv1.WebhookResult) error {
+	r := row{
+		tenant: live.Tenant.ID.UUID, id: uuid.Must(uuid.NewV7()), installation: live.ID.UUID,
+		receivedAt: d.GetRequest().GetReceivedAt().AsTime(), plugin: live.Plugin, state: stateRaw,
+	}
+	var err error
+	if r.delivery, err = proto.Marshal(d); err != nil {
+		return err
+	}
+	if result != nil {
+		r.state = stateReady
+		if len(result.GetEvents()) == 0 {
+			r.state = stateDone
+		}
+		if r.result, err = proto.Marshal(result); err != nil {
+			return err
+		}
+	}
+	h.Metrics.received(live.Tenant.ID.UUID, live.Plugin, len(result.GetEvents()))
+	return h.Inbox.store(ctx, live.Tenant.ID, r)
+}
+
+func spoolResponse(p host.Release) *pluginv1.HttpResponse {
+	s := p.Manifest.Webhook.SpoolResponse
+	r := &pluginv1.HttpResponse{Status: uint32(s.Status), Body: []byte(s.Body)}
+	if s.ContentType != "" {
+		r.Headers = []*pluginv1.Header{{Name: "Content-Type", Value: s.ContentType}}
+	}
+	return r
+}
+
+func refused(f *pluginv1.Failure) error {
+	if f.GetCode() == pluginv1.FailureCode_FAILURE_CODE_MALFORMED || f.GetCode() == pluginv1.FailureCode_FAILURE_CODE_INVALID_REQUEST {
+		return ErrMalformed
+	}
+	return ErrLater.With(errors.New(f.GetMessage()))
+}
+
+// later is what a caller gets when Strato itself cannot take the webhook.
+func later(err error) error {
+	if fault.KindOf(err) == fault.Unavailable {
+		return ErrLater.With(err)
+	}
+	return err
+}
+
+func resultOf(err error) string {
+	if f := fault.Of(err); f != nil {
+		_, name, _ := strings.Cut(f.Code, ".")
+		return name
+	}
+	return "error"
+}
+
+// group is the parts of a shared webhook that one installation gets.
+type group struct {
+	target installation.Target
+	parts  []*pluginv1.RoutedPart
+}
+
+// shared answers a webhook at the provider-level address: the plugin verifies
+// it and cuts it into parts, each installation gets its own, and the caller gets
+// 200 when all of them are stored.
+func (h *Handler) shared(ctx context.Context, p host.Release, req *pluginv1.HttpRequest) (answer, error) {
+	routing, err := h.Registry.RouteWebhook(ctx, p.Name, &pluginv1.WebhookRoute{Request: req})
+	if err != nil {
+		if req.GetMethod() != http.MethodPost {
+			return answer{}, later(err)
+		}
+		h.Log.WarnContext(ctx, "webhook kept until its tenant is known", "plugin", p.Name, "error", err)
+		if err := h.spool(ctx, p.Name, req); err != nil {
+			return answer{}, later(err)
+		}
+		return answer{spoolResponse(p), "spooled"}, nil
+	}
+	return h.routed(ctx, p, req, routing)
+}
+
+// routed delivers the parts of a shared webhook. Stored parts that come again,
+// because another failed, change nothing.
+func (h *Handler) routed(ctx context.Context, p host.Release, req *pluginv1.HttpRequest, routing *pluginv1.WebhookRouting) (answer, error) {
+	if r := routing.GetFinalResponse(); r != nil {
+		return answer{r, "ok"}, nil
+	}
+	if !routing.GetVerified() {
+		return answer{}, ErrUnverified
+	}
+	if f := routing.GetFailure(); f != nil {
+		return answer{}, refused(f)
+	}
+	groups, err := h.group(ctx, p.Name, routing.GetParts())
+	if err != nil {
+		return answer{}, later(err)
+	}
+	errs := make([]error, len(groups))
+	var wait sync.WaitGroup
+	for n, g := range groups {
+		wait.Go(func() { errs[n] = h.hand(ctx, p, g, req) })
+	}
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return answer{}, later(errs[slices.IndexFunc(errs, func(e error) bool { return e != nil })])
+	}
+	if len(groups) == 0 {
+		return answer{&pluginv1.HttpResponse{}, "unrouted"}, nil
+	}
+	return answer{&pluginv1.HttpResponse{}, "ok"}, nil
+}
+
+// group finds the installation of each part. Parts of nobody are dropped.
+func (h *Handler) group(ctx context.Context, plugin string, parts []*pluginv1.RoutedPart) ([]group, error) {
+	var groups []group
+	for _, part := range parts {
+		target, err := h.owner(ctx, plugin, part)
+		if errors.Is(err, installation.ErrNotFound) {
+			h.Metrics.count(plugin, "unrouted")
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		n := slices.IndexFunc(groups, func(g group) bool { return g.target == target })
+		if n < 0 {
+			n, groups = len(groups), append(groups, group{target: target})
+		}
+		groups[n].parts = append(groups[n].parts, part)
+	}
+	return groups, nil
+}
+
+func (h *Handler) owner(ctx context.Context, plugin string, part *pluginv1.RoutedPart) (installation.Target, error) {
+	for _, k := range part.GetRouteKeys() {
+		t, err := h.Directory.ByKey(ctx, plugin, installation.Key{Kind: k.GetKind(), Value: k.GetValue()})
+		if !errors.Is(err, installation.ErrNotFound) {
+			return t, err
+		}
+	}
+	return installation.Target{}, installation.ErrNotFound
+}
+
+// hand delivers an installation its parts.
+func (h *Handler) hand(ctx context.Context, p host.Release, g group, req *pluginv1.HttpRequest) error {
+	live, err := h.Directory.Live(ctx, g.target)
+	if errors.Is(err, installation.ErrNotFound) || errors.Is(err, tenant.ErrInactive) || err == nil && live.State == installation.Disabled {
+		h.Metrics.count(p.Name, "unrouted")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, part := range g.parts {
+		own := &pluginv1.HttpRequest{
+			Method: req.GetMethod(), Path: req.GetPath(), RawQuery: req.GetRawQuery(), Headers: req.GetHeaders(),
+			Body: part.GetBody(), RemoteAddr: req.GetRemoteAddr(), ReceivedAt: req.GetReceivedAt(),
+		}
+		if len(own.Body) == 0 {
+			own.Body = req.GetBody()
+		}
+		_, err := h.deliver(ctx, p, live, &pluginv1.WebhookDelivery{Request: own, MatchedKeys: part.GetRouteKeys(), Routed: true})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

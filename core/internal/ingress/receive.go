@@ -1,0 +1,362 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratohub/strato/core/internal/conversation"
+	"github.com/stratohub/strato/core/internal/id"
+	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/core/internal/pluginhost"
+	"github.com/stratohub/strato/core/internal/postgres"
+	"github.com/stratohub/strato/core/internal/queue"
+	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/pluginv1"
+)
+
+const (
+	// replayPause is how long raw rows wait before the plugin is tried again.
+	replayPause = 3 * time.Second
+	// replayAttempts ends in a dead letter.
+	replayAttempts = 200
+)
+
+// Receiver takes stored webhooks into the domains.
+type Receiver struct {
+	Pool      *tenant.Pool
+	Directory *installation.Directory
+	Registry  *pluginhost.Registry
+	Metrics   *Metrics
+	Log       *slog.Logger
+}
+
+// Work takes the rows of a job. Those of one tenant share a transaction, in
+// which they are also marked done; if it fails, each row and then each event is
+// tried alone, and one that cannot be taken is kept with its reason.
+func (v *Receiver) Work(ctx context.Context, job *queue.Job[Received]) error {
+	byTenant := map[tenant.ID][]Ref{}
+	var order []tenant.ID
+	for _, r := range job.Args.Rows {
+		if byTenant[r.Tenant] == nil {
+			order = append(order, r.Tenant)
+		}
+		byTenant[r.Tenant] = append(byTenant[r.Tenant], r)
+	}
+	var all error
+	wait := false
+	for _, t := range order {
+		raw, err := v.take(ctx, t, byTenant[t])
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("take webhooks of tenant %s: %w", t, err))
+			continue
+		}
+		if len(raw) > 0 {
+			left, err := v.replay(ctx, t, raw)
+			all = errors.Join(all, err)
+			wait = wait || left
+		}
+	}
+	if all == nil && wait {
+		return queue.Snooze(replayPause)
+	}
+	return all
+}
+
+// stored is an inbox row as it is read back.
+type stored struct {
+	ID             uuid.UUID
+	ReceivedAt     time.Time
+	InstallationID uuid.UUID
+	Plugin         string
+	State          string
+	Delivery       []byte
+	Result         []byte
+	Attempts       int
+}
+
+// span are the arguments by which rows are found: their ids, and the time they
+// lie in, so that only the partitions of those days are looked at.
+func span(rows []Ref) (ids []uuid.UUID, from, to time.Time) {
+	from, to = rows[0].At, rows[0].At
+	for _, r := range rows {
+		ids = append(ids, r.ID)
+		if r.At.Before(from) {
+			from = r.At
+		}
+		if r.At.After(to) {
+			to = r.At
+		}
+	}
+	return ids, from, to
+}
+
+// take handles the rows whose events are there, and returns those that the
+// plugin has not seen.
+func (v *Receiver) take(ctx context.Context, t tenant.ID, refs []Ref) ([]stored, error) {
+	var raw, ready []stored
+	err := v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
+		raw, ready = nil, nil
+		rows, err := lockRows(ctx, s, refs)
+		if err != nil {
+			return err
+		}
+		var events []received
+		for _, r := range rows {
+			if r.State == stateRaw {
+				raw = append(raw, r)
+				continue
+			}
+			ready = append(ready, r)
+			more, err := eventsOf(r)
+			if err != nil {
+				return err
+			}
+			events = append(events, more...)
+		}
+		if err := apply(ctx, s, events); err != nil {
+			return err
+		}
+		return finish(ctx, s, ready)
+	})
+	if err == nil || postgres.IsUnavailable(err) || ctx.Err() != nil {
+		return raw, err
+	}
+	v.Log.WarnContext(ctx, "webhooks could not be taken together, taking each alone", "tenant", t, "rows", len(ready), "error", err)
+	for _, r := range ready {
+		if err := v.alone(ctx, t, r); err != nil {
+			return raw, err
+		}
+	}
+	return raw, nil
+}
+
+func lockRows(ctx context.Context, s tenant.Scope, refs []Ref) ([]stored, error) {
+	ids, from, to := span(refs)
+	rows := []stored{}
+	err := s.Query(ctx, &rows, `
+		select id, received_at, installation_id, plugin, state, delivery, result, attempts from crm.inbox
+		where tenant_id = $1 and id = any($2) and received_at between $3 and $4 and state in ('raw', 'ready')
+		order by received_at, id for update skip locked`, s.Tenant(), ids, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("lock %d webhooks: %w", len(refs), err)
+	}
+	return rows, nil
+}
+
+func finish(ctx context.Context, s tenant.Scope, rows []stored) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	refs := make([]Ref, len(rows))
+	for n, r := range rows {
+		refs[n] = Ref{ID: r.ID, At: r.ReceivedAt}
+	}
+	ids, from, to := span(refs)
+	_, err := s.Exec(ctx, `
+		update crm.inbox set state = 'done', done_at = $5, error = ''
+		where tenant_id = $1 and id = any($2) and received_at between $3 and $4`, s.Tenant(), ids, from, to, s.Now())
+	if err != nil {
+		return fmt.Errorf("finish %d webhooks: %w", len(rows), err)
+	}
+	return nil
+}
+
+// received is an event with the row it came in.
+type received struct {
+	row   stored
+	event *pluginv1.Event
+}
+
+func eventsOf(r stored) ([]received, error) {
+	result := &pluginv1.WebhookResult{}
+	if err := proto.Unmarshal(r.Result, result); err != nil {
+		return nil, fmt.Errorf("read the result of webhook %s: %w", r.ID, err)
+	}
+	out := make([]received, len(result.GetEvents()))
+	for n, e := range result.GetEvents() {
+		out[n] = received{r, e}
+	}
+	return out, nil
+}
+
+// alone takes one row, event by event if need be. What fails is kept with its
+// reason, and the row is done.
+func (v *Receiver) alone(ctx context.Context, t tenant.ID, r stored) error {
+	events, err := eventsOf(r)
+	if err != nil {
+		return v.bury(ctx, t, r, err)
+	}
+	var bad []received
+	var reasons []string
+	for _, e := range events {
+		err := v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error { return apply(ctx, s, []received{e}) })
+		if err == nil {
+			continue
+		}
+		if postgres.IsUnavailable(err) || ctx.Err() != nil {
+			return err
+		}
+		v.Log.ErrorContext(ctx, "event could not be taken", "tenant", t, "plugin", r.Plugin, "webhook", r.ID, "error", err)
+		v.Metrics.count(r.Plugin, "failed_event")
+		bad, reasons = append(bad, e), append(reasons, err.Error())
+	}
+	return v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
+		for n, e := range bad {
+			if err := keepFailed(ctx, s, e, reasons[n]); err != nil {
+				return err
+			}
+		}
+		return finish(ctx, s, []stored{r})
+	})
+}
+
+func keepFailed(ctx context.Context, s tenant.Scope, e received, reason string) error {
+	raw, err := proto.Marshal(e.event)
+	if err != nil {
+		return err
+	}
+	_, err = s.Exec(ctx, `
+		insert into crm.failed_events (tenant_id, id, inbox_id, dedupe_key, event, reason, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
+		s.Tenant(), uuid.Must(uuid.NewV7()), e.row.ID, e.event.GetDedupeKey(), raw, reason, s.Now())
+	if err != nil {
+		return fmt.Errorf("keep an event that failed: %w", err)
+	}
+	return nil
+}
+
+// bury gives a row up.
+func (v *Receiver) bury(ctx context.Context, t tenant.ID, r stored, why error) error {
+	v.Log.ErrorContext(ctx, "webhook given up", "tenant", t, "plugin", r.Plugin, "webhook", r.ID, "error", why)
+	v.Metrics.count(r.Plugin, "dead")
+	return v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
+		_, err := s.Exec(ctx, `
+			update crm.inbox set state = 'dead', error = $4, done_at = $5 where tenant_id = $1 and id = $2 and received_at = $3`,
+			s.Tenant(), r.ID, r.ReceivedAt, why.Error(), s.Now())
+		return err
+	})
+}
+
+// replay hands raw rows to the plugin, in order, and then takes their events.
+// It reports whether some are still raw because the plugin does not answer.
+func (v *Receiver) replay(ctx context.Context, t tenant.ID, rows []stored) (left bool, err error) {
+	var refs []Ref
+	for _, r := range rows {
+		seen, err := v.show(ctx, t, r)
+		if err != nil {
+			return true, err
+		}
+		if !seen {
+			left = true
+			continue
+		}
+		refs = append(refs, Ref{Tenant: t, ID: r.ID, At: r.ReceivedAt})
+	}
+	if len(refs) == 0 {
+		return left, nil
+	}
+	_, err = v.take(ctx, t, refs)
+	return left, err
+}
+
+// show hands one raw row to the plugin and stores its result.
+func (v *Receiver) show(ctx context.Context, t tenant.ID, r stored) (bool, error) {
+	d := &pluginv1.WebhookDelivery{}
+	if err := proto.Unmarshal(r.Delivery, d); err != nil {
+		return false, v.bury(ctx, t, r, err)
+	}
+	live, err := v.Directory.Live(ctx, installation.Target{Tenant: t, Installation: id.From[installation.Installation](r.InstallationID)})
+	if errors.Is(err, installation.ErrNotFound) {
+		return false, v.bury(ctx, t, r, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	d.Replay = true
+	result, err := v.Registry.HandleWebhook(ctx, live, d)
+	if err != nil {
+		if r.Attempts+1 >= replayAttempts {
+			return false, v.bury(ctx, t, r, err)
+		}
+		return false, v.set(ctx, t, r, stateRaw, nil, err.Error())
+	}
+	if !result.GetVerified() {
+		return false, v.bury(ctx, t, r, ErrUnverified)
+	}
+	if f := result.GetFailure(); f != nil {
+		return false, v.bury(ctx, t, r, fmt.Errorf("%s: %s", pluginhost.CodeName(f), f.GetMessage()))
+	}
+	h := Handler{Metrics: v.Metrics, Log: v.Log}
+	result.Events = h.ours(ctx, live, d, result.GetEvents())
+	raw, err := proto.Marshal(result)
+	if err != nil {
+		return false, err
+	}
+	return true, v.set(ctx, t, r, stateReady, raw, "")
+}
+
+// set moves a raw row on. One that is not raw any more stays as it is.
+func (v *Receiver) set(ctx context.Context, t tenant.ID, r stored, state string, result []byte, why string) error {
+	return v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
+		_, err := s.Exec(ctx, `
+			update crm.inbox set state = $4, result = $5, error = $6, attempts = attempts + 1
+			where tenant_id = $1 and id = $2 and received_at = $3 and state = 'raw'`,
+			s.Tenant(), r.ID, r.ReceivedAt, state, result, why)
+		if err != nil {
+			return fmt.Errorf("move webhook %s on: %w", r.ID, err)
+		}
+		return nil
+	})
+}
+
+// Waiting finds rows whose job was lost: the process that worked it was killed.
+var Waiting = queue.Sweep{
+	Name: "inbox waiting", Every: 5 * time.Second,
+	Find: `select tenant_id, id from crm.inbox
+		where state in ('raw', 'ready') and received_at < now() - interval '15 seconds' order by received_at limit $1`,
+	Act: func(ctx context.Context, s tenant.Scope, i uuid.UUID) error {
+		rows := []stored{}
+		err := s.Query(ctx, &rows, `
+			select id, received_at from crm.inbox where tenant_id = $1 and id = $2 and state in ('raw', 'ready')`, s.Tenant(), i)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		return queue.Insert(ctx, s, Received{[]Ref{{s.Tenant(), i, rows[0].ReceivedAt}}}, queue.Options{Queue: queue.Receive, Once: true})
+	},
+}
+
+// apply takes events of one tenant: messages, then ticks, then the rest.
+func apply(ctx context.Context, s tenant.Scope, events []received) error {
+	var messages []conversation.Incoming
+	var ticks []conversation.Update
+	for _, e := range events {
+		switch p := e.event.GetPayload().(type) {
+		case *pluginv1.Event_Inbound:
+			messages = append(messages, inbound(e, p.Inbound))
+		case *pluginv1.Event_Echo:
+			messages = append(messages, echo(e, p.Echo))
+		case *pluginv1.Event_Delivery:
+			if u, ok := tick(e, p.Delivery); ok {
+				ticks = append(ticks, u)
+			}
+		}
+	}
+	if err := conversation.Receive(ctx, s, messages); err != nil {
+		return err
+	}
+	if err := conversation.Advance(ctx, s, ticks); err != nil {
+		return err
+	}
+	for _, e := range events {
+		if err := applyOther(ctx, s, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

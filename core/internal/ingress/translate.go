@@ -1,0 +1,218 @@
+package ingress
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stratohub/strato/core/internal/contact"
+	"github.com/stratohub/strato/core/internal/conversation"
+	"github.com/stratohub/strato/core/internal/event"
+	"github.com/stratohub/strato/core/internal/id"
+	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/core/internal/lead"
+	"github.com/stratohub/strato/core/internal/pluginhost"
+	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/pluginv1"
+)
+
+// accountOf is the account an event belongs to: its main routing key, or the
+// installation itself for providers that have one account only.
+func accountOf(e received) installation.AccountKey {
+	k := installation.AccountKey{Installation: id.From[installation.Installation](e.row.InstallationID), Kind: "installation", Value: "main"}
+	if keys := e.event.GetRouteKeys(); len(keys) > 0 {
+		k.Kind, k.Value = keys[0].GetKind(), keys[0].GetValue()
+	}
+	return k
+}
+
+// when is the provider's time of an event, or that of its arrival. A time in
+// the future is the provider's mistake and would stay on top of every list.
+func when(e received) time.Time {
+	at := e.row.ReceivedAt
+	if t := e.event.GetOccurredAt(); t.IsValid() && t.AsTime().Unix() > 0 && t.AsTime().Before(at.Add(time.Minute)) {
+		at = t.AsTime()
+	}
+	return at.UTC().Truncate(time.Microsecond)
+}
+
+func inbound(e received, m *pluginv1.InboundMessage) conversation.Incoming {
+	in := incoming(e, m.GetProviderMessageId(), m.GetFrom(), m.GetContent(), m.GetReplyToMessageId())
+	if w := m.GetWindowExpiresAt(); w.IsValid() && w.AsTime().Unix() > 0 {
+		in.WindowExpiresAt = w.AsTime().UTC()
+	}
+	if r := m.GetReferral(); r != nil {
+		in.Referral = &lead.Referral{
+			SourceType: clean(r.GetSourceType()), SourceID: clean(r.GetSourceId()), SourceURL: clean(r.GetSourceUrl()), Headline: clean(r.GetHeadline()),
+			Body: clean(r.GetBody()), ClickID: clean(r.GetClickId()), MediaURL: clean(r.GetMediaUrl()),
+		}
+		in.content().Referral = in.Referral
+	}
+	if m.GetForwarded() {
+		in.content().Forwarded = true
+	}
+	return in.Incoming
+}
+
+func echo(e received, m *pluginv1.MessageEcho) conversation.Incoming {
+	in := incoming(e, m.GetProviderMessageId(), m.GetTo(), m.GetContent(), m.GetReplyToMessageId())
+	in.Echo = true
+	return in.Incoming
+}
+
+// drafted is an incoming message being put together.
+type drafted struct{ conversation.Incoming }
+
+func (d *drafted) content() *conversation.Content {
+	if d.Content == nil {
+		d.Content = &conversation.Content{}
+	}
+	return d.Content
+}
+
+func incoming(e received, external string, party *pluginv1.Party, content *pluginv1.Content, replyTo string) *drafted {
+	if external == "" {
+		external = e.event.GetDedupeKey()
+	}
+	d := &drafted{conversation.Incoming{
+		Account: accountOf(e), Channel: e.row.Plugin, ExternalID: clean(external), ReplyTo: clean(replyTo), OccurredAt: when(e),
+		Party: contact.Party{Name: clean(party.GetDisplayName())},
+	}}
+	for _, a := range party.GetAddresses() {
+		d.Party.Addresses = append(d.Party.Addresses, contact.Address{Kind: clean(a.GetKind()), Value: clean(a.GetValue())})
+	}
+	d.say(content)
+	return d
+}
+
+// say puts a provider's content into the conversation's words.
+func (d *drafted) say(c *pluginv1.Content) {
+	switch k := c.GetKind().(type) {
+	case *pluginv1.Content_Text:
+		d.Type, d.Text = "text", clean(k.Text.GetBody())
+	case *pluginv1.Content_Media:
+		d.Type, d.Text, d.content().Media = clean(k.Media.GetKind()), clean(k.Media.GetCaption()), media(k.Media)
+	case *pluginv1.Content_Location:
+		l := k.Location
+		d.Type, d.Text = "location", strings.TrimSpace(clean(l.GetName()+" "+l.GetAddress()))
+		d.content().Location = &conversation.Location{Latitude: l.GetLatitude(), Longitude: l.GetLongitude(), Name: clean(l.GetName()), Address: clean(l.GetAddress())}
+	case *pluginv1.Content_Contacts:
+		d.Type = "contacts"
+		for _, p := range k.Contacts.GetCards() {
+			d.content().Contacts = append(d.content().Contacts, conversation.Card{
+				Name: clean(p.GetName()), Phones: cleanAll(p.GetPhones()), Emails: cleanAll(p.GetEmails()), Organization: clean(p.GetOrganization()),
+			})
+			d.Text = strings.TrimPrefix(d.Text+", "+clean(p.GetName()), ", ")
+		}
+	case *pluginv1.Content_Reaction:
+		d.Type, d.Text = "reaction", clean(k.Reaction.GetEmoji())
+		d.content().Reaction = &conversation.Reaction{TargetID: clean(k.Reaction.GetTargetMessageId()), Emoji: clean(k.Reaction.GetEmoji())}
+	case *pluginv1.Content_Selection:
+		s := k.Selection
+		d.Type, d.Text = "selection", clean(s.GetTitle())
+		d.content().Selection = &conversation.Selection{
+			Kind: clean(s.GetKind()), ID: clean(s.GetId()), Title: clean(s.GetTitle()), Description: clean(s.GetDescription()), Answers: document(s.GetAnswersJson()),
+		}
+	case *pluginv1.Content_Unsupported:
+		u := k.Unsupported
+		d.Type = "unsupported"
+		d.content().Unsupported = &conversation.Unsupported{ProviderType: clean(u.GetProviderType()), Detail: clean(u.GetDetail()), Raw: document(u.GetRaw())}
+	default:
+		d.Type = "unsupported"
+		d.content().Unsupported = &conversation.Unsupported{Detail: "the plugin gave no content that this version knows"}
+	}
+}
+
+func media(m *pluginv1.Media) *conversation.Media {
+	r := m.GetRef()
+	return &conversation.Media{
+		Kind: clean(m.GetKind()), ProviderID: clean(r.GetProviderMediaId()), URL: clean(r.GetUrl()), MIMEType: clean(r.GetMimeType()),
+		FileName: clean(r.GetFileName()), Size: r.GetSizeBytes(), SHA256: clean(r.GetSha256()), Transcript: clean(m.GetTranscript()),
+	}
+}
+
+// tick is a delivery update in the conversation's words; false for a state that
+// says nothing new.
+func tick(e received, d *pluginv1.DeliveryUpdate) (conversation.Update, bool) {
+	u := conversation.Update{Account: accountOf(e), ExternalID: clean(d.GetProviderMessageId()), OccurredAt: when(e)}
+	if i, err := uuid.Parse(d.GetIdempotencyKey()); err == nil {
+		u.MessageID = id.From[conversation.Message](i)
+	}
+	switch d.GetState() {
+	case pluginv1.DeliveryState_DELIVERY_STATE_ACCEPTED, pluginv1.DeliveryState_DELIVERY_STATE_SENT:
+		u.Status = conversation.Sent
+	case pluginv1.DeliveryState_DELIVERY_STATE_DELIVERED:
+		u.Status = conversation.Delivered
+	case pluginv1.DeliveryState_DELIVERY_STATE_READ, pluginv1.DeliveryState_DELIVERY_STATE_PLAYED:
+		u.Status = conversation.Read
+	case pluginv1.DeliveryState_DELIVERY_STATE_FAILED:
+		u.Status = conversation.Failed
+		u.FailureCode, u.FailureDetail = pluginhost.CodeName(d.GetFailure()), clean(d.GetFailure().GetMessage())
+		u.ProviderCode = clean(d.GetFailure().GetProviderCode())
+	default:
+		return u, false
+	}
+	return u, u.ExternalID != ""
+}
+
+// applyOther takes the events that are neither messages nor ticks. What no
+// domain has a use for stays in the inbox, where it came.
+func applyOther(ctx context.Context, s tenant.Scope, e received) error {
+	switch p := e.event.GetPayload().(type) {
+	case *pluginv1.Event_Contact:
+		if len(p.Contact.GetPreviousAddresses()) == 0 {
+			return nil
+		}
+		owner, err := contact.Link(ctx, s, addresses(p.Contact.GetPreviousAddresses()), addresses(p.Contact.GetContact().GetAddresses()))
+		if err != nil || owner.IsZero() {
+			return err
+		}
+		return event.Append(ctx, s, event.Event{
+			Type: event.IdentityChanged, ContactID: owner.UUID, Actor: event.ByProvider, OccurredAt: when(e),
+		})
+	case *pluginv1.Event_Consent:
+		people, err := contact.Identify(ctx, s, []contact.Party{{Addresses: addresses(p.Consent.GetContact().GetAddresses())}})
+		if err != nil {
+			return err
+		}
+		return event.Append(ctx, s, event.Event{
+			Type: event.ConsentChanged, ContactID: people[0].ID.UUID, Actor: event.ByContact, ActorID: people[0].ID.UUID, OccurredAt: when(e),
+			Payload: event.Payload(map[string]any{"opted_in": p.Consent.GetOptedIn(), "scope": clean(p.Consent.GetScope()), "plugin": e.row.Plugin}),
+		})
+	}
+	return nil
+}
+
+func addresses(list []*pluginv1.Address) []contact.Address {
+	out := make([]contact.Address, len(list))
+	for n, a := range list {
+		out[n] = contact.Address{Kind: clean(a.GetKind()), Value: clean(a.GetValue())}
+	}
+	return out
+}
+
+// clean makes text storable: PostgreSQL takes neither NUL nor broken UTF-8, and
+// one character must not lose a message.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+}
+
+func cleanAll(list []string) []string {
+	out := make([]string, len(list))
+	for n, s := range list {
+		out[n] = clean(s)
+	}
+	return out
+}
+
+// document is JSON that jsonb can hold, or nil: the bytes as they came stay in
+// the inbox.
+func document(raw []byte) json.RawMessage {
+	if len(raw) == 0 || !json.Valid(raw) || strings.Contains(string(raw), `\u0000`) {
+		return nil
+	}
+	return json.RawMessage(clean(string(raw)))
+}

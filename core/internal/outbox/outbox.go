@@ -1,0 +1,237 @@
+// Package outbox gives queued messages to providers. It claims a message in one
+// transaction, calls the plugin with none open, and records the outcome in
+// another; so a crash in between leaves a message of which it is known that
+// nobody knows whether it went.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/stratohub/strato/core/internal/contact"
+	"github.com/stratohub/strato/core/internal/conversation"
+	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/core/internal/pluginhost"
+	"github.com/stratohub/strato/core/internal/queue"
+	"github.com/stratohub/strato/core/internal/telemetry"
+	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/pluginv1"
+)
+
+const (
+	// sendDeadline is what one attempt may take, provider included.
+	sendDeadline = 20 * time.Second
+	// recordDeadline is what writing the outcome down may take. It is not cut
+	// short by the end of the job: the message has gone.
+	recordDeadline = 10 * time.Second
+	// perJob bounds how many messages of one conversation a job sends.
+	perJob = 20
+	// maxAttempts of a message whose failures are temporary.
+	maxAttempts = 8
+	backoffMin  = 2 * time.Second
+	backoffMax  = 15 * time.Minute
+	// pausedFor is how long a message waits while its installation is paused or
+	// its plugin is away, before it is looked at again.
+	pausedFor = 15 * time.Second
+	// quotaPause is how long a message waits when the account has nothing left.
+	quotaPause = time.Hour
+)
+
+// Outbox sends messages. Its Work is safe for concurrent use.
+type Outbox struct {
+	pool      *tenant.Pool
+	directory *installation.Directory
+	registry  *pluginhost.Registry
+	// changed tells all nodes to forget an installation.
+	changed func(context.Context, installation.Target)
+	log     *slog.Logger
+	sent    *telemetry.Counter
+}
+
+// New returns an outbox and registers its metrics.
+func New(pool *tenant.Pool, d *installation.Directory, r *pluginhost.Registry, changed func(context.Context, installation.Target), m *telemetry.Metrics, log *slog.Logger) *Outbox {
+	return &Outbox{
+		pool: pool, directory: d, registry: r, changed: changed, log: log,
+		sent: m.Tenants.NewCounter(m.Registry, prometheus.CounterOpts{
+			Name: "strato_tenant_sends_total", Help: "Attempts to send a message, by tenant, plugin and outcome: sent, postponed, failed, unknown.",
+		}, "plugin", "outcome"),
+	}
+}
+
+// Work sends what waits in a conversation, one message after another.
+func (o *Outbox) Work(ctx context.Context, job *queue.Job[conversation.Deliver]) error {
+	for range perJob {
+		more, err := o.next(ctx, job.Args.Tenant, job.Args.Conversation)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return queue.Snooze(time.Second)
+}
+
+// next sends the oldest message that may go, and reports whether there was one.
+func (o *Outbox) next(ctx context.Context, t tenant.ID, i conversation.ID) (bool, error) {
+	var d *conversation.Dispatch
+	err := o.pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) (err error) {
+		d, err = conversation.Claim(ctx, s, i)
+		return err
+	})
+	if errors.Is(err, conversation.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || d == nil {
+		return false, err
+	}
+	then := o.attempt(ctx, t, d)
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordDeadline)
+	defer cancel()
+	o.sent.Add(t.UUID, 1, then.plugin, then.outcome)
+	return then.outcome != postponed, o.pool.Do(record, t, then.record)
+}
+
+// The outcomes of an attempt.
+const (
+	sent      = "sent"
+	postponed = "postponed"
+	failed    = "failed"
+	unknown   = "unknown"
+)
+
+// ending is what to write down after an attempt.
+type ending struct {
+	plugin, outcome string
+	record          func(context.Context, tenant.Scope) error
+}
+
+// attempt calls the plugin once.
+func (o *Outbox) attempt(ctx context.Context, t tenant.ID, d *conversation.Dispatch) ending {
+	target := installation.Target{Tenant: t, Installation: d.Installation}
+	live, err := o.directory.Live(ctx, target)
+	if err != nil {
+		return o.postpone(d, "", pausedFor, false)
+	}
+	if live.State != installation.Active {
+		return o.postpone(d, live.Plugin, pausedFor, false)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendDeadline)
+	defer cancel()
+	resp, err := o.registry.Send(ctx, live, request(d))
+	if err != nil {
+		o.log.WarnContext(ctx, "send got no answer", "tenant", t, "plugin", live.Plugin, "message", d.Message.ID, "error", err)
+		if pluginhost.NeverLeft(err) {
+			return o.postpone(d, live.Plugin, pausedFor, false)
+		}
+		return o.lose(d, live.Plugin)
+	}
+	if f := resp.GetFailure(); f != nil && len(resp.GetReceipts()) == 0 {
+		return o.refused(t, live, d, f)
+	}
+	return o.accept(d, live.Plugin, resp.GetReceipts())
+}
+
+func request(d *conversation.Dispatch) *pluginv1.SendRequest {
+	req := &pluginv1.SendRequest{
+		IdempotencyKey: d.Message.ID.String(), Attempt: uint32(d.Message.Attempts),
+		From:             &pluginv1.Address{Kind: d.Account.Kind, Value: d.Account.Value},
+		Content:          &pluginv1.Content{Kind: &pluginv1.Content_Text{Text: &pluginv1.Text{Body: d.Message.Text}}},
+		ReplyToMessageId: d.Message.ReplyTo,
+	}
+	for _, a := range d.To {
+		req.To = append(req.To, &pluginv1.Address{Kind: a.Kind, Value: a.Value})
+	}
+	if !d.WindowExpiresAt.IsZero() {
+		req.WindowExpiresAt = timestamppb.New(d.WindowExpiresAt)
+	}
+	return req
+}
+
+func (o *Outbox) accept(d *conversation.Dispatch, plugin string, receipts []*pluginv1.Receipt) ending {
+	var external string
+	var recipient []contact.Address
+	for _, r := range receipts {
+		if external == "" {
+			external = r.GetProviderMessageId()
+		}
+		for _, a := range r.GetRecipient() {
+			recipient = append(recipient, contact.Address{Kind: a.GetKind(), Value: a.GetValue()})
+		}
+	}
+	return ending{plugin, sent, func(ctx context.Context, s tenant.Scope) error {
+		return conversation.Accepted(ctx, s, d.Message.ID, external, recipient)
+	}}
+}
+
+func (o *Outbox) postpone(d *conversation.Dispatch, plugin string, pause time.Duration, counts bool) ending {
+	return ending{plugin, postponed, func(ctx context.Context, s tenant.Scope) error {
+		return conversation.Postponed(ctx, s, d.Message.ID, s.Now().Add(pause), counts)
+	}}
+}
+
+func (o *Outbox) lose(d *conversation.Dispatch, plugin string) ending {
+	return ending{plugin, unknown, func(ctx context.Context, s tenant.Scope) error {
+		return conversation.Lost(ctx, s, d.Message.ID)
+	}}
+}
+
+func (o *Outbox) fail(d *conversation.Dispatch, plugin string, f *pluginv1.Failure) ending {
+	return ending{plugin, failed, func(ctx context.Context, s tenant.Scope) error {
+		return conversation.Refused(ctx, s, d.Message.ID, conversation.Refusal{
+			Code: pluginhost.CodeName(f), Detail: f.GetMessage(), ProviderCode: f.GetProviderCode(),
+		})
+	}}
+}
+
+// refused decides by the failure's code what becomes of the message.
+func (o *Outbox) refused(t tenant.ID, live *installation.Live, d *conversation.Dispatch, f *pluginv1.Failure) ending {
+	if f.GetOutcome() == pluginv1.Outcome_OUTCOME_UNKNOWN {
+		return o.lose(d, live.Plugin)
+	}
+	after := f.GetRetryAfter().AsDuration()
+	switch f.GetCode() {
+	case pluginv1.FailureCode_FAILURE_CODE_RATE_LIMITED:
+		return o.postpone(d, live.Plugin, max(after, time.Second), false)
+	case pluginv1.FailureCode_FAILURE_CODE_QUOTA_EXHAUSTED:
+		return o.postpone(d, live.Plugin, max(after, quotaPause), false)
+	case pluginv1.FailureCode_FAILURE_CODE_TEMPORARY, pluginv1.FailureCode_FAILURE_CODE_UNSPECIFIED:
+		if d.Message.Attempts >= maxAttempts {
+			return o.fail(d, live.Plugin, f)
+		}
+		return o.postpone(d, live.Plugin, max(after, backoff(d.Message.Attempts)), true)
+	case pluginv1.FailureCode_FAILURE_CODE_AUTH, pluginv1.FailureCode_FAILURE_CODE_PERMISSION:
+		return o.disconnected(t, live, d, f)
+	}
+	return o.fail(d, live.Plugin, f)
+}
+
+// disconnected fails the message and pauses the installation: every other
+// message would be refused the same way.
+func (o *Outbox) disconnected(t tenant.ID, live *installation.Live, d *conversation.Dispatch, f *pluginv1.Failure) ending {
+	e := o.fail(d, live.Plugin, f)
+	record := e.record
+	e.record = func(ctx context.Context, s tenant.Scope) error {
+		if err := record(ctx, s); err != nil {
+			return err
+		}
+		s.AfterCommit(func(ctx context.Context) { o.changed(ctx, installation.Target{Tenant: t, Installation: live.ID}) })
+		return installation.SetHealth(ctx, s, live.ID, installation.Health{State: "failed", Checks: []installation.Check{{
+			Name: "send", State: "failed", Message: f.GetMessage(), Code: pluginhost.CodeName(f),
+		}}})
+	}
+	return e
+}
+
+// backoff doubles from two seconds to a quarter of an hour, with a random
+// quarter, so that messages refused together do not come back together.
+func backoff(attempts int) time.Duration {
+	d := backoffMax
+	if attempts < 10 {
+		d = min(backoffMin<<max(attempts-1, 0), backoffMax)
+	}
+	return d - time.Duration(rand.Int64N(int64(d/4)))
+}

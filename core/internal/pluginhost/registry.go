@@ -1,0 +1,225 @@
+// Package pluginhost is the core's side of plugins: which there are, calling
+// them on behalf of an installation, and switching an installation's settings
+// only when the provider accepted them. Processes are supervised by sdk/host.
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/stratohub/strato/core/internal/fault"
+	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/sdk/host"
+	"github.com/stratohub/strato/sdk/pluginv1"
+	"github.com/stratohub/strato/sdk/settings"
+)
+
+// Faults of this package.
+var (
+	ErrNoPlugin    = fault.New(fault.NotFound, "plugin.not_found", "There is no such plugin.")
+	ErrUnavailable = fault.New(fault.Unavailable, "plugin.unavailable", "The plugin is not available at the moment. Try again shortly.")
+	ErrBusy        = fault.New(fault.Unavailable, "plugin.busy", "The plugin has too much to do at the moment. Try again shortly.")
+)
+
+const (
+	// Batches keep well below the 8 MiB of a message.
+	batchItems = 64
+	batchBytes = 4 << 20
+	// laneCalls is how many batches of one installation are at the plugin at
+	// once; two keep it busy while the answer to one travels.
+	laneCalls = 2
+	// laneWaiting bounds what waits behind them.
+	laneWaiting = 512
+	// webhookDeadline is what a webhook may take at the plugin before it is kept
+	// for later: providers stop waiting soon after.
+	webhookDeadline = 2500 * time.Millisecond
+)
+
+// Registry calls plugins. It is safe for concurrent use. Close it before the host.
+type Registry struct {
+	host     *host.Host
+	handling *lanes[installation.Target, *handling, *pluginv1.WebhookResult]
+	routing  *lanes[string, *pluginv1.WebhookRoute, *pluginv1.WebhookRouting]
+
+	mu      sync.Mutex
+	schemas map[string]*settings.Schema // by the manifest's digest
+}
+
+// handling is a delivery on its way to the plugin.
+type handling struct {
+	live     *installation.Live
+	delivery *pluginv1.WebhookDelivery
+}
+
+// New returns a registry over a host, which stays the caller's.
+func New(h *host.Host) *Registry {
+	r := &Registry{host: h, schemas: map[string]*settings.Schema{}}
+	r.handling = newLanes(r.handleBatch, func(d *handling) int { return len(d.delivery.GetRequest().GetBody()) + 512 })
+	r.routing = newLanes(r.routeBatch, func(w *pluginv1.WebhookRoute) int { return len(w.GetRequest().GetBody()) + 512 })
+	return r
+}
+
+// Close waits for batches under way.
+func (r *Registry) Close() {
+	r.handling.close()
+	r.routing.close()
+}
+
+// Plugins lists what there is on disk, usable or not.
+func (r *Registry) Plugins() []host.Release { return r.host.Catalogue() }
+
+// Plugin returns a usable plugin.
+func (r *Registry) Plugin(name string) (host.Release, error) {
+	for _, p := range r.host.Catalogue() {
+		if p.Name == name && p.Problem == "" {
+			return p, nil
+		}
+	}
+	return host.Release{}, ErrNoPlugin
+}
+
+// Status tells how a plugin's process is.
+func (r *Registry) Status(name string) (host.Status, error) { return r.host.Status(name) }
+
+// Schema returns the compiled settings schema of a plugin.
+func (r *Registry) Schema(p host.Release) (*settings.Schema, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.schemas[p.ManifestSHA256]; s != nil {
+		return s, nil
+	}
+	s, err := p.Manifest.Schema()
+	if err != nil {
+		return nil, fmt.Errorf("settings schema of plugin %s: %w", p.Name, err)
+	}
+	r.schemas[p.ManifestSHA256] = s
+	return s, nil
+}
+
+// call runs f with the plugin's clients. An error of the machinery becomes
+// ErrUnavailable, so that callers keep the work.
+func (r *Registry) call(ctx context.Context, plugin string, f func(*host.Clients) error) error {
+	clients, release, err := r.host.Acquire(ctx, plugin)
+	if err != nil {
+		return ErrUnavailable.With(err)
+	}
+	defer release()
+	if err := f(clients); err != nil {
+		return machinery(plugin, err)
+	}
+	return nil
+}
+
+// CallError says that a call left for the plugin and no answer came back:
+// whether the plugin acted on it is not known.
+type CallError struct {
+	Plugin string
+	Code   codes.Code
+	cause  error
+}
+
+// Error implements error.
+func (e *CallError) Error() string {
+	return fmt.Sprintf("call to plugin %s ended with %s: %v", e.Plugin, e.Code, e.cause)
+}
+
+// Unwrap returns what ended the call.
+func (e *CallError) Unwrap() error { return e.cause }
+
+func machinery(plugin string, err error) error {
+	return ErrUnavailable.With(&CallError{Plugin: plugin, Code: status.Code(err), cause: err})
+}
+
+// NeverLeft reports whether err, from a call, says that the plugin was not even
+// asked.
+func NeverLeft(err error) bool {
+	var call *CallError
+	return err != nil && !errors.As(err, &call)
+}
+
+// HandleWebhook has an installation's plugin verify and translate a webhook.
+// Webhooks of one installation that wait together travel together. It fails
+// with ErrUnavailable or ErrBusy when the plugin gave no answer in time.
+func (r *Registry) HandleWebhook(ctx context.Context, l *installation.Live, d *pluginv1.WebhookDelivery) (*pluginv1.WebhookResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, webhookDeadline)
+	defer cancel()
+	key := installation.Target{Tenant: l.Tenant.ID, Installation: l.ID}
+	return r.handling.submit(ctx, key, &handling{l, d})
+}
+
+// RouteWebhook has a plugin say whose a provider-level webhook is.
+func (r *Registry) RouteWebhook(ctx context.Context, plugin string, w *pluginv1.WebhookRoute) (*pluginv1.WebhookRouting, error) {
+	ctx, cancel := context.WithTimeout(ctx, webhookDeadline)
+	defer cancel()
+	return r.routing.submit(ctx, plugin, w)
+}
+
+func (r *Registry) handleBatch(_ installation.Target, items []*handling) ([]*pluginv1.WebhookResult, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), webhookDeadline)
+	defer cancel()
+	// Settings may have changed between two of them: all go with the newest.
+	live := items[0].live
+	req := &pluginv1.HandleWebhooksRequest{}
+	for _, i := range items {
+		if i.live.Revision > live.Revision {
+			live = i.live
+		}
+		req.Deliveries = append(req.Deliveries, i.delivery)
+	}
+	req.Installation = Wire(live)
+	var resp *pluginv1.HandleWebhooksResponse
+	err := r.call(ctx, live.Plugin, func(c *host.Clients) (err error) {
+		resp, err = c.Webhook.HandleWebhooks(ctx, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.GetResults()) != len(items) {
+		return nil, ErrUnavailable.With(fmt.Errorf("plugin %s gave %d results for %d webhooks", live.Plugin, len(resp.GetResults()), len(items)))
+	}
+	return resp.GetResults(), nil
+}
+
+func (r *Registry) routeBatch(plugin string, items []*pluginv1.WebhookRoute) ([]*pluginv1.WebhookRouting, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), webhookDeadline)
+	defer cancel()
+	var resp *pluginv1.RouteWebhooksResponse
+	err := r.call(ctx, plugin, func(c *host.Clients) (err error) {
+		resp, err = c.Webhook.RouteWebhooks(ctx, &pluginv1.RouteWebhooksRequest{Requests: items})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.GetRoutings()) != len(items) {
+		return nil, ErrUnavailable.With(fmt.Errorf("plugin %s gave %d routings for %d webhooks", plugin, len(resp.GetRoutings()), len(items)))
+	}
+	return resp.GetRoutings(), nil
+}
+
+// Send has the plugin give one message to the provider, in one attempt.
+func (r *Registry) Send(ctx context.Context, l *installation.Live, req *pluginv1.SendRequest) (*pluginv1.SendResponse, error) {
+	req.Installation = Wire(l)
+	var resp *pluginv1.SendResponse
+	err := r.call(ctx, l.Plugin, func(c *host.Clients) (err error) {
+		resp, err = c.Channel.Send(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+// Wire is an installation as it travels to its plugin.
+func Wire(l *installation.Live) *pluginv1.Installation {
+	return &pluginv1.Installation{
+		TenantId: l.Tenant.ID.String(), InstallationId: l.ID.String(), Revision: l.Revision,
+		SettingsVersion: l.SettingsVersion, SettingsJson: l.Settings, Secrets: l.Secrets, WebhookUrl: l.WebhookURL,
+		Timezone: l.Tenant.TimeZone, Locale: l.Tenant.Locale,
+	}
+}
