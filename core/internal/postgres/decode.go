@@ -28,6 +28,8 @@ type decodeFunc func(src []byte) (driver.Value, error)
 //	timestamptz, timestamp, date          time.Time in UTC, or "infinity", "-infinity"
 //	bytea, json, jsonb                    []byte
 //	everything else                       string, as PostgreSQL writes it
+//
+// Ranges are read in text form only.
 func decoder(m *pgtype.Map, oid uint32, format int16) decodeFunc {
 	if format == pgtype.TextFormatCode {
 		return textDecoder(m, oid)
@@ -174,8 +176,12 @@ func throughCodec(m *pgtype.Map, oid uint32, format int16) decodeFunc {
 		}
 	}
 	switch t.Codec.(type) {
-	case *pgtype.ArrayCodec, *pgtype.RangeCodec, *pgtype.MultirangeCodec:
-		return rewrite(m, t, format)
+	case *pgtype.ArrayCodec:
+		return rewriteArray(m, t, format)
+	case *pgtype.RangeCodec, *pgtype.MultirangeCodec:
+		return func([]byte) (driver.Value, error) {
+			return nil, fmt.Errorf("%s has no binary decoder; cast it to text in the query", t.Name)
+		}
 	}
 	return func(src []byte) (driver.Value, error) {
 		v, err := t.Codec.DecodeDatabaseSQLValue(m, oid, format, src)
@@ -186,9 +192,9 @@ func throughCodec(m *pgtype.Map, oid uint32, format int16) decodeFunc {
 	}
 }
 
-// rewrite decodes a value and writes it in the text form, for types whose codec
-// hands database/sql the bytes as they are.
-func rewrite(m *pgtype.Map, t *pgtype.Type, format int16) decodeFunc {
+// rewriteArray decodes an array and writes it in the text form, since its codec
+// would hand database/sql the bytes as they are.
+func rewriteArray(m *pgtype.Map, t *pgtype.Type, format int16) decodeFunc {
 	return func(src []byte) (driver.Value, error) {
 		v, err := t.Codec.DecodeValue(m, t.OID, format, src)
 		if err != nil {

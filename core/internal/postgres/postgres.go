@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
@@ -78,6 +79,13 @@ func poolConfig(url string, c PoolConfig) (*pgxpool.Config, error) {
 	}
 	if c.ExecMode != 0 {
 		cfg.ConnConfig.DefaultQueryExecMode = c.ExecMode
+	}
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		// The modes that do not ask the server for an argument's type guess it
+		// from the Go type, and know no UUIDs.
+		conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
+		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
+		return nil
 	}
 	return cfg, nil
 }
