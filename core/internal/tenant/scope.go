@@ -1,10 +1,12 @@
 package tenant
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -109,15 +111,25 @@ func (s Scope) Exec(ctx context.Context, query string, args ...any) (int64, erro
 }
 
 // Query runs a statement with bound arguments, $1 and on, and scans its rows
-// into dst: a model, a pointer to a slice of models or of scalars, or scalars.
-// Without a row a single destination yields sql.ErrNoRows.
+// into dst: a pointer to a model or a scalar, which takes the first row, or to a
+// slice of either. Without a row a single destination yields sql.ErrNoRows.
 func (s Scope) Query(ctx context.Context, dst any, query string, args ...any) error {
 	s.open()
 	rows, err := s.raw.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
-	return s.db.ScanRows(ctx, rows, dst)
+	defer rows.Close()
+	if reflect.TypeOf(dst).Elem().Kind() == reflect.Slice {
+		return s.db.ScanRows(ctx, rows, dst)
+	}
+	if !rows.Next() {
+		return cmp.Or(rows.Err(), sql.ErrNoRows)
+	}
+	if err := s.db.ScanRow(ctx, rows, dst); err != nil {
+		return err
+	}
+	return rows.Close()
 }
 
 // Tx is the transaction as pgx knows it, for libraries that insert through pgx.
