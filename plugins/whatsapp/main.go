@@ -6,6 +6,7 @@ package main
 import (
 	_ "embed"
 
+	"github.com/stratohub/strato/plugins/whatsapp/simulator"
 	"github.com/stratohub/strato/sdk/serve"
 )
 
@@ -18,5 +19,6 @@ func main() {
 		New:      newChannel,
 		Route:    route,
 		Start:    start,
+		Simulate: simulator.Program().Main,
 	})
 }

@@ -109,8 +109,9 @@ func (t *translation) system(v value, m message, raw json.RawMessage) {
 	now := party(v.Contacts, phone, s.UserID, s.ParentUserID)
 	before := addresses(m.From, m.FromUserID, m.FromParentUserID, s.PreviousUserID, s.PreviousParentUserID)
 	previous := slices.DeleteFunc(slices.Clone(before), func(a sdk.Address) bool { return slices.Contains(now.Addresses, a) })
+	isNew := func(a sdk.Address) bool { return !slices.Contains(before, a) }
 	// Without a former id there is nobody to change, without a new one nothing.
-	if len(now.Addresses) == 0 || len(previous) == 0 {
+	if len(previous) == 0 || !slices.ContainsFunc(now.Addresses, isNew) {
 		t.keepOf(v, "system/"+string(s.Type), raw)
 		return
 	}

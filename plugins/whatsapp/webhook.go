@@ -2,29 +2,24 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/stratohub/strato/sdk"
 	"github.com/stratohub/strato/sdk/serve"
+	"github.com/stratohub/strato/sdk/webhook"
 )
 
 // HandleWebhook implements [sdk.WebhookHandler].
 func (c *channel) HandleWebhook(_ context.Context, w sdk.Webhook) (sdk.WebhookResult, error) {
 	switch w.Request.Method {
 	case http.MethodGet:
-		resp := handshake(w.Request.RawQuery, c.verifyToken)
+		resp := handshake(w.Request, c.verifyToken)
 		return sdk.WebhookResult{Verified: resp.Status == http.StatusOK, Response: resp}, nil
 	case http.MethodPost:
 	default:
 		return sdk.WebhookResult{Response: notAllowed()}, nil
 	}
-	if !w.Routed && !signed(w.Request, c.appSecret) {
+	if !w.Routed && !webhook.VerifyHub(w.Request, c.appSecret) {
 		return sdk.WebhookResult{}, nil
 	}
 	events, err := translate(w.Request.Body, w.Request.ReceivedAt, w.MatchedKeys)
@@ -42,12 +37,12 @@ func route(_ context.Context, env serve.Env, _ string, r sdk.Request) (sdk.Routi
 	}
 	switch r.Method {
 	case http.MethodGet:
-		return final(true, handshake(r.RawQuery, env.Operator["verify_token"]))
+		return final(true, handshake(r, env.Operator["verify_token"]))
 	case http.MethodPost:
 	default:
 		return final(true, notAllowed())
 	}
-	if !signed(r, env.Operator["app_secret"]) {
+	if !webhook.VerifyHub(r, env.Operator["app_secret"]) {
 		return sdk.Routing{}, nil
 	}
 	parts, err := split(r.Body)
@@ -61,42 +56,12 @@ func route(_ context.Context, env serve.Env, _ string, r sdk.Request) (sdk.Routi
 }
 
 // handshake answers the request by which Meta makes sure that a URL is ours.
-func handshake(rawQuery, token string) sdk.Response {
-	q, _ := url.ParseQuery(rawQuery) // what could be read is enough
-	given := q.Get("hub.verify_token")
-	if token == "" || q.Get("hub.mode") != "subscribe" || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
+func handshake(r sdk.Request, token string) sdk.Response {
+	q := webhook.Query(r)
+	if q.Get("hub.mode") != "subscribe" || !webhook.Equal(token, q.Get("hub.verify_token")) {
 		return plain(http.StatusForbidden, "The verify token is not the one in Strato's settings.\n")
 	}
 	return plain(http.StatusOK, q.Get("hub.challenge"))
-}
-
-// signed reports whether the request's signature was made with secret over the
-// exact bytes of its body.
-func signed(r sdk.Request, secret string) bool {
-	if secret == "" {
-		return false
-	}
-	given, ok := strings.CutPrefix(header(r, "X-Hub-Signature-256"), "sha256=")
-	if !ok {
-		return false
-	}
-	mac, err := hex.DecodeString(given)
-	if err != nil {
-		return false
-	}
-	h := hmac.New(sha256.New, []byte(secret))
-	h.Write(r.Body)
-	return hmac.Equal(mac, h.Sum(nil))
-}
-
-// header is the first value of a header, whatever the case of its name.
-func header(r sdk.Request, name string) string {
-	for _, h := range r.Headers {
-		if strings.EqualFold(h.Name, name) {
-			return h.Value
-		}
-	}
-	return ""
 }
 
 func notAllowed() sdk.Response {
