@@ -2,7 +2,6 @@ package host
 
 import (
 	"fmt"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -41,7 +40,8 @@ type Incident struct {
 	Uptime time.Duration
 	// MaxRSS is the most memory that was resident, in bytes; zero if unknown.
 	MaxRSS int64
-	// Stderr has the last lines that the process wrote.
+	// Stderr has the last lines that the process wrote, at most 200; of a crash
+	// the beginning.
 	Stderr []string
 	// InFlight has the calls that were under way: two incidents with the same
 	// one point at a poisonous request.
@@ -76,9 +76,10 @@ func (i Incident) Summary() string {
 
 // postMortem tells how the process went. It is gone, and its output read.
 func (p *process) postMortem() Incident {
+	stderr, told := p.output.last()
 	i := Incident{
 		Plugin: p.disk.Name, Version: p.disk.Manifest.Version, PID: p.child.pid, At: time.Now(),
-		Uptime: time.Since(p.startedAt).Round(time.Millisecond), Stderr: p.output.last(), InFlight: p.calls.atEnd(),
+		Uptime: time.Since(p.startedAt).Round(time.Millisecond), Stderr: stderr, InFlight: p.calls.atEnd(),
 		ExitCode: p.child.end.ExitCode(), Cause: CauseExit,
 	}
 	if w, ok := p.child.end.Sys().(syscall.WaitStatus); ok && w.Signaled() {
@@ -87,13 +88,8 @@ func (p *process) postMortem() Incident {
 	if u, ok := p.child.end.SysUsage().(*syscall.Rusage); ok {
 		i.MaxRSS = maxRSS(u)
 	}
-	for _, line := range i.Stderr {
-		switch {
-		case strings.Contains(line, "out of memory") || strings.Contains(line, "cannot allocate memory"):
-			i.Cause = CauseMemory
-		case i.Cause == CauseExit && (strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")):
-			i.Cause = CauseCrash
-		}
+	if told != "" && i.ExitCode == 2 { // how the Go runtime leaves
+		i.Cause = told
 	}
 	if p.hung.Load() {
 		i.Cause = CauseHung

@@ -23,6 +23,10 @@ const (
 	linesPerSec   = 200
 	linesAtOnce   = 1000
 	maxLineInTail = 2 << 10
+	// Of a crash the beginning tells most: the stacks of a busy process fill
+	// hundreds of lines.
+	crashLines  = 150
+	beforeCrash = 30
 )
 
 // output takes what a process writes: JSON lines go to the core's log with
@@ -35,9 +39,17 @@ type output struct {
 	finished chan struct{} // closed when the process's stderr has been read
 
 	mu      sync.Mutex
-	tail    []string
+	count   int
+	tail    []written // the last lines
+	crash   []written // the first lines of a crash, and some before
+	cause   Cause     // what the lines tell of the end; empty for nothing
 	dropped int
-	panics  bool // what follows is a stack
+}
+
+// written is a line with its place among all.
+type written struct {
+	at   int
+	text string
 }
 
 func newOutput(log *slog.Logger, secrets *redact.Set) *output {
@@ -68,15 +80,9 @@ func (o *output) read(r io.ReadCloser, pid int) {
 func (o *output) line(log *slog.Logger, text string) {
 	text = o.secrets.String(text)
 	o.mu.Lock()
-	o.tail = append(o.tail, text[:min(len(text), maxLineInTail)])
-	if len(o.tail) > 2*tailLines {
-		o.tail = slices.Clone(o.tail[len(o.tail)-tailLines:])
-	}
-	if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
-		o.panics = true
-	}
+	o.keep(text)
 	level := slog.LevelWarn
-	if o.panics {
+	if o.cause != "" {
 		level = slog.LevelError
 	}
 	if !o.limit.Allow() {
@@ -92,6 +98,31 @@ func (o *output) line(log *slog.Logger, text string) {
 	}
 	if !forward(log, text) {
 		log.Log(context.Background(), level, text)
+	}
+}
+
+// keep remembers a line for an incident. The lock is held.
+func (o *output) keep(text string) {
+	line := written{o.count, text[:min(len(text), maxLineInTail)]}
+	o.count++
+	switch {
+	case strings.HasPrefix(text, "runtime: out of memory"), strings.HasPrefix(text, "runtime: cannot allocate memory"),
+		text == "fatal error: out of memory", strings.HasPrefix(text, "fatal error: runtime: out of memory"):
+		o.cause = CauseMemory
+	case o.cause == "" && (strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ")):
+		o.cause = CauseCrash
+	}
+	if o.cause != "" {
+		if o.crash == nil {
+			o.crash = slices.Clone(o.tail[max(len(o.tail)-beforeCrash, 0):])
+		}
+		if len(o.crash) < crashLines {
+			o.crash = append(o.crash, line)
+		}
+	}
+	o.tail = append(o.tail, line)
+	if len(o.tail) > 2*tailLines {
+		o.tail = slices.Clone(o.tail[len(o.tail)-tailLines:])
 	}
 }
 
@@ -129,17 +160,23 @@ func forward(log *slog.Logger, text string) bool {
 	return true
 }
 
-// last returns the last lines, masked once more: a secret may have become
-// known after its line.
-func (o *output) last() []string {
+// last returns the last lines, with the beginning of a crash, and what they
+// tell of the end. They are masked once more: a secret may have become known
+// after its line.
+func (o *output) last() ([]string, Cause) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	lines := o.tail[max(len(o.tail)-tailLines, 0):]
+	lines := slices.Clone(o.crash)
+	for _, l := range o.tail[max(len(o.tail)-tailLines+len(lines), 0):] {
+		if len(lines) == 0 || l.at > lines[len(lines)-1].at {
+			lines = append(lines, l)
+		}
+	}
 	out := make([]string, len(lines))
 	for i := range lines {
-		out[i] = o.secrets.String(lines[i])
+		out[i] = o.secrets.String(lines[i].text)
 	}
-	return out
+	return out, o.cause
 }
 
 // stray takes what the plugin printed instead of logging.

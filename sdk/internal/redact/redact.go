@@ -86,11 +86,15 @@ func (s *Set) Add(name string, revision uint64, secrets map[string]string) {
 func (s *Set) String(text string) string {
 	s.mu.Lock()
 	if s.replacer == nil {
-		var pairs []string
+		var values []string
 		for e := s.recent.Front(); e != nil; e = e.Next() {
-			for _, v := range e.Value.(*owner).values {
-				pairs = append(pairs, v, Mask)
-			}
+			values = append(values, e.Value.(*owner).values...)
+		}
+		// The longest first, or the rest of one that begins like another would stay.
+		slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
+		pairs := make([]string, 0, 2*len(values))
+		for _, v := range values {
+			pairs = append(pairs, v, Mask)
 		}
 		s.replacer = strings.NewReplacer(pairs...)
 	}
@@ -99,15 +103,21 @@ func (s *Set) String(text string) string {
 	return r.Replace(text)
 }
 
-// forms are the ways in which a value may be written.
+// forms are the ways in which a value may be written: as it is, in JSON with
+// and without HTML's characters escaped, and in URLs.
 func forms(v string) []string {
 	if len(v) < minLength {
 		return nil
 	}
 	out := []string{v}
-	quoted, _ := json.Marshal(v)
-	for _, f := range []string{string(quoted[1 : len(quoted)-1]), url.QueryEscape(v), url.PathEscape(v)} {
-		if f != v {
+	html, _ := json.Marshal(v)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v)
+	plain := strings.TrimSuffix(b.String(), "\n")
+	for _, f := range []string{string(html[1 : len(html)-1]), plain[1 : len(plain)-1], url.QueryEscape(v), url.PathEscape(v)} {
+		if !slices.Contains(out, f) {
 			out = append(out, f)
 		}
 	}
