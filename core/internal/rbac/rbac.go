@@ -6,6 +6,7 @@ package rbac
 
 import (
 	"strings"
+	"time"
 
 	"github.com/stratohub/strato/core/internal/id"
 	"github.com/stratohub/strato/core/internal/tenant"
@@ -21,6 +22,12 @@ type (
 	userMark    struct{}
 	sessionMark struct{}
 )
+
+// NewUserID returns a fresh identifier.
+func NewUserID() UserID { return id.New[userMark]() }
+
+// NewSessionID returns a fresh identifier.
+func NewSessionID() SessionID { return id.New[sessionMark]() }
 
 // Role is what a member is in a tenant.
 type Role string
@@ -49,6 +56,8 @@ type Actor struct {
 	Role     Role      // in Tenant; empty outside every tenant
 	Operator bool      // may act on the platform
 	Session  SessionID
+	Version  int       // of the membership when the actor signed in or refreshed
+	Expires  time.Time // when the proof of who the actor is ends; zero is never
 }
 
 // Permission is an action on a kind of object, both in lower case. The zero
