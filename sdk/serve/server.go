@@ -196,7 +196,12 @@ func (s *server[T]) ready(method string, r any) error {
 // recovered is deferred around the author's code.
 func (s *server[T]) recovered(what string, err *error) {
 	if r := recover(); r != nil {
-		s.log.Error("the plugin crashed in a call", "method", what, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		s.logPanic(what, r)
 		*err = status.Error(codes.Internal, "the plugin crashed in this call; its log has the stack")
 	}
+}
+
+// logPanic is called while the panicking stack is still there.
+func (s *server[T]) logPanic(what string, panicked any) {
+	s.log.Error("the plugin crashed in a call", "method", what, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 }

@@ -72,11 +72,10 @@ func (w *webhooks[T]) handle(ctx context.Context, value T, d *pluginv1.WebhookDe
 	return any(value).(sdk.WebhookHandler).HandleWebhook(ctx, wire.ToWebhook(d))
 }
 
-// crashed turns a panic on one request of several into its failure.
+// crashed is deferred; it turns a panic on one request of several into its failure.
 func (w *webhooks[T]) crashed(method string, err *error) {
-	var internal error
-	w.server.recovered(method, &internal)
-	if internal != nil {
+	if r := recover(); r != nil {
+		w.server.logPanic(method, r)
 		*err = &failure.Failure{Code: failure.Temporary, Outcome: failure.NotSent, Blame: failure.Plugin,
 			Message: "the plugin crashed on this webhook; its log has the stack"}
 	}
