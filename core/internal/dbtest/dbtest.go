@@ -9,6 +9,8 @@ package dbtest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -106,7 +108,7 @@ func start() (*Cluster, string, error) {
 		Binaries:       os.Getenv("STRATO_POSTGRES_BIN"),
 		Packages:       os.Getenv("STRATO_POSTGRES_PACKAGES"),
 		MaxConnections: 400,
-		Template:       filepath.Join(root, "template"),
+		Template:       filepath.Join(root, templateName()),
 		InitArgs:       []string{"--no-sync", "--wal-segsize=4"},
 		Settings: map[string]string{
 			"fsync":              "off",
@@ -120,6 +122,12 @@ func start() (*Cluster, string, error) {
 		return nil, "", errors.Join(fmt.Errorf("start PostgreSQL for the tests: %w", err), os.RemoveAll(folder))
 	}
 	return &Cluster{server: server}, folder, nil
+}
+
+// templateName keeps the templates of different PostgreSQLs apart.
+func templateName() string {
+	sum := sha256.Sum256([]byte(os.Getenv("STRATO_POSTGRES_BIN") + "\n" + os.Getenv("STRATO_POSTGRES_PACKAGES")))
+	return "template-" + hex.EncodeToString(sum[:4])
 }
 
 func stop() error {

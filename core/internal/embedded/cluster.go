@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,20 +22,15 @@ func ensureCluster(ctx context.Context, b binaries, p place, o Options) error {
 		o.Progress(fmt.Sprintf("Preparing PostgreSQL %d in %s (first start only).", b.major, p.home))
 		return initialise(ctx, b, p, o)
 	}
-	if err := ensureTemplate(ctx, b, p.user, o); err != nil {
-		return fmt.Errorf("prepare template: %w", err)
-	}
-	if err := copyFile(filepath.Join(o.Template, "password"), p.password()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return spaceless(fmt.Errorf("copy template: %w", err))
-	}
-	if err := replaceTree(filepath.Join(o.Template, "data"), p.cluster(), p.user); err != nil {
+	if err := copyTemplate(ctx, b, p, o); err != nil {
 		return spaceless(fmt.Errorf("copy template: %w", err))
 	}
 	return nil
 }
 
-// ensureTemplate makes the template once, whoever comes first.
-func ensureTemplate(ctx context.Context, b binaries, user *account, o Options) error {
+// copyTemplate makes the template if nobody has, and copies it. Only one process
+// at a time does either.
+func copyTemplate(ctx context.Context, b binaries, p place, o Options) error {
 	if err := os.MkdirAll(o.Template, 0o711); err != nil {
 		return err
 	}
@@ -49,11 +42,27 @@ func ensureTemplate(ctx context.Context, b binaries, user *account, o Options) e
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	t := place{folder: o.Template, home: o.Template, user: user}
-	if major, err := t.major(); err != nil || major == b.major {
+	t := place{folder: o.Template, home: o.Template, user: p.user}
+	major, err := t.major()
+	if err != nil {
 		return err
 	}
-	return initialise(ctx, b, t, o)
+	if major != b.major {
+		if err := os.RemoveAll(t.cluster()); err != nil {
+			return err
+		}
+		if err := initialise(ctx, b, t, o); err != nil {
+			return err
+		}
+	}
+	password, err := os.ReadFile(t.password())
+	if err != nil {
+		return err
+	}
+	if err := writeFile(p.password(), string(password)); err != nil {
+		return err
+	}
+	return replaceTree(t.cluster(), p.cluster(), p.user)
 }
 
 // initialise runs initdb.
