@@ -32,7 +32,7 @@ func (t *translation) message(v value, raw json.RawMessage) {
 		t.keepOf(v, "message/group", raw)
 		return
 	}
-	from := party(v.Contacts, m.From, m.FromUserID, m.FromParentUserID)
+	from := v.people.party(m.From, m.FromUserID, m.FromParentUserID)
 	if len(from.Addresses) == 0 {
 		t.keepOf(v, "message/"+string(m.Type), raw)
 		return
@@ -72,7 +72,7 @@ func (t *translation) echo(v value, raw json.RawMessage) {
 
 // outbound adds a message that our own number wrote.
 func (t *translation) outbound(v value, m message, raw json.RawMessage) {
-	to := party(v.Contacts, m.To, m.ToUserID)
+	to := v.people.party(m.To, m.ToUserID)
 	if len(to.Addresses) == 0 || !isDigits(string(v.Metadata.PhoneNumberID)) {
 		t.keepOf(v, "echo/"+string(m.Type), raw)
 		return
@@ -106,7 +106,7 @@ func (t *translation) system(v value, m message, raw json.RawMessage) {
 	if phone == "" {
 		phone = m.From
 	}
-	now := party(v.Contacts, phone, s.UserID, s.ParentUserID)
+	now := v.people.party(phone, s.UserID, s.ParentUserID)
 	before := addresses(m.From, m.FromUserID, m.FromParentUserID, s.PreviousUserID, s.PreviousParentUserID)
 	previous := slices.DeleteFunc(slices.Clone(before), func(a sdk.Address) bool { return slices.Contains(now.Addresses, a) })
 	isNew := func(a sdk.Address) bool { return !slices.Contains(before, a) }

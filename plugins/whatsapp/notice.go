@@ -158,7 +158,7 @@ func (t *translation) preference(v value, raw json.RawMessage) {
 	}
 	known := read(raw, &p) == nil && isObject(raw) && p.Category == "marketing_messages" &&
 		(p.Value == "stop" || p.Value == "resume" || p.Value == "signup")
-	who := party(v.Contacts, p.WaID, p.UserID)
+	who := v.people.party(p.WaID, p.UserID)
 	if !known || len(who.Addresses) == 0 {
 		t.keepOf(v, "user_preferences", raw)
 		return

@@ -85,18 +85,33 @@ func isUserID(s string) (user, parent bool) {
 
 func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' }
 
+// directory finds the profile that came with an id.
+type directory map[sdk.Address]profile
+
+// newDirectory indexes the profiles of a value by each of their ids; the first
+// of several with one id counts.
+func newDirectory(profiles []profile) directory {
+	d := make(directory, len(profiles))
+	for _, p := range profiles {
+		for _, a := range addresses(p.WaID, p.UserID, p.ParentUserID) {
+			if _, taken := d[a]; !taken {
+				d[a] = p
+			}
+		}
+	}
+	return d
+}
+
 // party describes the person with these ids by the profile that shares one of
 // them; the position of a profile in its list means nothing.
-func party(profiles []profile, ids ...str) sdk.Party {
+func (d directory) party(ids ...str) sdk.Party {
 	p := sdk.Party{Addresses: addresses(ids...)}
-	for _, c := range profiles {
-		theirs := addresses(c.WaID, c.UserID, c.ParentUserID)
-		if !slices.ContainsFunc(theirs, func(a sdk.Address) bool { return slices.Contains(p.Addresses, a) }) {
-			continue
+	for _, a := range p.Addresses {
+		if c, ok := d[a]; ok {
+			p.Addresses = addresses(append(ids, c.WaID, c.UserID, c.ParentUserID)...)
+			p.DisplayName, p.Username = clip(string(c.Profile.Name), 200), clip(string(c.Profile.Username), 200)
+			break
 		}
-		p.Addresses = addresses(append(ids, c.WaID, c.UserID, c.ParentUserID)...)
-		p.DisplayName, p.Username = clip(string(c.Profile.Name), 200), clip(string(c.Profile.Username), 200)
-		break
 	}
 	return p
 }

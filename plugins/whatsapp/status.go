@@ -66,9 +66,9 @@ func (t *translation) status(v value, raw json.RawMessage) {
 
 func recipientOf(v value, s status) sdk.Party {
 	if s.RecipientType == "group" {
-		return party(v.Contacts, s.ParticipantID, s.ParticipantUserID, s.ParentParticipantUserID)
+		return v.people.party(s.ParticipantID, s.ParticipantUserID, s.ParentParticipantUserID)
 	}
-	return party(v.Contacts, s.RecipientID, s.RecipientUserID, s.ParentRecipientUserID)
+	return v.people.party(s.RecipientID, s.RecipientUserID, s.ParentRecipientUserID)
 }
 
 // statusFailure is why a message failed after it was taken.

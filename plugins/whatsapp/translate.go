@@ -101,6 +101,7 @@ func (t *translation) change(raw json.RawMessage) {
 	var v value
 	if isObject(c.Value) {
 		_ = read(c.Value, &v) // c.Value came out of valid JSON
+		v.people = newDirectory(v.Contacts)
 	}
 	if v.Metadata.PhoneNumberID == testNumber {
 		return

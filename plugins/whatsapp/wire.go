@@ -35,6 +35,9 @@ type value struct {
 	Statuses        []json.RawMessage `json:"statuses"`
 	Errors          []json.RawMessage `json:"errors"`
 	UserPreferences []json.RawMessage `json:"user_preferences"`
+
+	// people are the contacts, made once the value is read.
+	people directory
 }
 
 type profile struct {
