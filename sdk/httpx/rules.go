@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -43,7 +44,7 @@ func newRules(hosts []string, baseURL string) (rules, error) {
 		}
 		host = strings.ToLower(host)
 		name, wild := strings.CutPrefix(host, "*.")
-		if name == "" || strings.ContainsAny(name, "*/ @:") || wild && !strings.Contains(name, ".") {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil || name == "" || strings.ContainsAny(name, "*/ @:") || wild && !strings.Contains(name, ".") {
 			return rules{}, fmt.Errorf("egress host %q is not a host name, nor *.name.tld", h)
 		}
 		if wild {
@@ -102,13 +103,13 @@ func (r rules) listed(at string) bool {
 // dial resolves a name once and connects to an address that was checked, so
 // that a second answer of the name server cannot lead elsewhere.
 func (r rules) dial(ctx context.Context, network, at string) (net.Conn, error) {
-	at = strings.ToLower(at)
-	if at != r.override && !r.listed(at) {
-		return nil, fmt.Errorf("%w: %s", errForbidden, at)
-	}
 	host, port, err := net.SplitHostPort(at)
 	if err != nil {
 		return nil, err
+	}
+	at = net.JoinHostPort(strings.ToLower(strings.TrimSuffix(host, ".")), port)
+	if at != r.override && !r.listed(at) {
+		return nil, fmt.Errorf("%w: %s", errForbidden, at)
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {

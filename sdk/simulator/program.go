@@ -90,7 +90,7 @@ func (p Program) run(ctx context.Context, s Surroundings, c Command, args []stri
 	f.SetOutput(io.Discard)
 	run := c.Flags(f)
 	show := func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "Usage: %s %s %s\n\n%s\n", p.Name, c.Name, c.Usage, c.Short)
+		_, _ = fmt.Fprintf(w, "Usage: strato simulate %s %s %s\n\n%s\n", p.Name, c.Name, c.Usage, c.Short)
 		if flags := flagHelp(f); flags != "" {
 			_, _ = fmt.Fprintf(w, "\n%s", flags)
 		}
@@ -154,7 +154,7 @@ func flagHelp(f *flag.FlagSet) string {
 		if value != "" {
 			value = " " + value
 		}
-		if one.DefValue != "" && one.DefValue != "false" {
+		if one.DefValue != "" && one.DefValue != "false" && one.DefValue != "0" {
 			words += " (default " + one.DefValue + ")"
 		}
 		_, _ = fmt.Fprintf(t, "  --%s%s\t%s\n", one.Name, value, words)
