@@ -158,6 +158,16 @@ func (p *process) end(grace time.Duration) {
 	<-p.child.done
 }
 
+// gone reports whether the process has ended.
+func (p *process) gone() bool {
+	select {
+	case <-p.child.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // use counts a use of the process; the supervisor's lock is held.
 func (p *process) use() {
 	p.mu.Lock()

@@ -50,6 +50,7 @@ func binary(t *testing.T, mode string) string {
 	build, _ := builds.LoadOrStore(mode, sync.OnceValues(func() (string, error) {
 		out := filepath.Join(buildDir, "echo-"+mode)
 		cmd := exec.Command("go", "build", "-ldflags", "-s -w -X main.mode="+mode, "-o", out, "../internal/testplugin")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as plugins are released
 		if b, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%w: %s", err, b)
 		}

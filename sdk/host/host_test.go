@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/stratohub/strato/sdk/host"
 	"github.com/stratohub/strato/sdk/pluginv1"
@@ -375,4 +377,21 @@ func TestOperatorSettings(t *testing.T) {
 	require.Equal(t, "second-app-secret of echo", webhook(t, h, "operator", ""))
 	require.NotEqual(t, before, status(t, h).PID)
 	gone(t, before)
+}
+
+// A caller without a deadline of its own gets the method's.
+func TestMethodsHaveDeadlines(t *testing.T) {
+	t.Parallel()
+
+	h := echo(t, host.Config{})
+	c, release, err := h.Acquire(t.Context(), "echo")
+	require.NoError(t, err)
+	defer release()
+	began := time.Now()
+	_, err = c.Webhook.HandleWebhooks(t.Context(), &pluginv1.HandleWebhooksRequest{
+		Installation: installation("i", 1, "a", "token-1234"),
+		Deliveries:   []*pluginv1.WebhookDelivery{{Request: &pluginv1.HttpRequest{Body: []byte("wait " + filepath.Join(t.TempDir(), "f"))}}},
+	})
+	require.Equal(t, codes.DeadlineExceeded, grpcstatus.Code(err))
+	require.GreaterOrEqual(t, time.Since(began), 2500*time.Millisecond)
 }

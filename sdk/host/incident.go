@@ -88,11 +88,12 @@ func (p *process) postMortem() Incident {
 	if u, ok := p.child.end.SysUsage().(*syscall.Rusage); ok {
 		i.MaxRSS = maxRSS(u)
 	}
-	if told != "" && i.ExitCode == 2 { // how the Go runtime leaves
-		i.Cause = told
-	}
 	if p.hung.Load() {
 		i.Cause = CauseHung
+	}
+	// The Go runtime leaves with 2, unless we were tired of waiting for its stacks.
+	if told != "" && (i.ExitCode == 2 || i.Cause == CauseHung) {
+		i.Cause = told
 	}
 	return i
 }

@@ -105,12 +105,8 @@ func (o *output) line(log *slog.Logger, text string) {
 func (o *output) keep(text string) {
 	line := written{o.count, text[:min(len(text), maxLineInTail)]}
 	o.count++
-	switch {
-	case strings.HasPrefix(text, "runtime: out of memory"), strings.HasPrefix(text, "runtime: cannot allocate memory"),
-		text == "fatal error: out of memory", strings.HasPrefix(text, "fatal error: runtime: out of memory"):
-		o.cause = CauseMemory
-	case o.cause == "" && (strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ")):
-		o.cause = CauseCrash
+	if c := causeOf(text); c != "" && o.cause != CauseMemory {
+		o.cause = c
 	}
 	if o.cause != "" {
 		if o.crash == nil {
@@ -124,6 +120,21 @@ func (o *output) keep(text string) {
 	if len(o.tail) > 2*tailLines {
 		o.tail = slices.Clone(o.tail[len(o.tail)-tailLines:])
 	}
+}
+
+// causeOf tells what a line of the Go runtime says of the end.
+func causeOf(line string) Cause {
+	begins := func(prefixes ...string) bool {
+		return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(line, p) })
+	}
+	switch {
+	case begins("runtime: out of memory", "runtime: cannot allocate memory", "fatal error: out of memory",
+		"fatal error: runtime: out of memory", "runtime/cgo: pthread_create failed"):
+		return CauseMemory
+	case begins("panic: ", "fatal error: ", "SIGABRT: ", "SIGSEGV: ", "SIGBUS: ", "SIGQUIT: ", "runtime: "):
+		return CauseCrash
+	}
+	return ""
 }
 
 // forward logs a JSON line as the record that it is. It reports whether it was one.

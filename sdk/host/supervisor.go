@@ -96,6 +96,11 @@ func (s *supervisor) acquire(ctx context.Context) (*process, error) {
 		switch s.state {
 		case StateReady:
 			p := s.current
+			if p.gone() {
+				s.mu.Unlock()
+				// What follows is decided in a moment; nothing was sent.
+				return nil, &ErrUnavailable{Plugin: s.name, State: StateBackoff, Reason: "its process just ended"}
+			}
 			p.use()
 			s.mu.Unlock()
 			return p, nil

@@ -95,7 +95,8 @@ func (s *Sender) post(ctx context.Context, d Delivery) (int, error) {
 	req.Header = d.Header.Clone()
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return 0, err
+		// Without the address: it has the webhook's token in it.
+		return 0, cause(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again

@@ -255,7 +255,7 @@ func (p Program) faults() Command {
 						return err
 					}
 				}
-				var now json.RawMessage
+				var now map[string]any
 				if len(patch) > 0 {
 					err = c.SetFaults(ctx, patch, &now)
 				} else {
@@ -264,11 +264,32 @@ func (p Program) faults() Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(s.Stdout, "%s\n", now)
-				return err
+				return showFaults(s.Stdout, now)
 			}
 		},
 	}
+}
+
+// showFaults prints the switches that are turned, as they would be typed.
+func showFaults(w io.Writer, now map[string]any) error {
+	var on []string
+	for name, value := range now {
+		typed, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		switch string(typed) {
+		case "false", "0", "null", `""`, "[]":
+			continue
+		}
+		on = append(on, name+"="+string(typed))
+	}
+	if len(on) == 0 {
+		on = []string{"All switches are off."}
+	}
+	slices.Sort(on)
+	_, err := fmt.Fprintln(w, strings.Join(on, "\n"))
+	return err
 }
 
 // switches reads NAME=VALUE, where a value is JSON or else a string, and a name
