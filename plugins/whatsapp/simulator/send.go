@@ -102,7 +102,7 @@ func (s *Simulator) take(who identity, in map[string]any, f Faults) (m message, 
 		kept := &message{
 			Message: simulator.Message{
 				ID: newMessageID(false), Direction: simulator.Outbound, Phone: shown(c), Type: out.kind,
-				Text: out.text, ReplyTo: out.replyTo, Status: "accepted", At: now,
+				Text: offered(out), ReplyTo: out.replyTo, Status: "accepted", At: now,
 			},
 			Person: c.Key, Choices: out.choices, Callback: out.callback, Category: out.category,
 		}
@@ -110,6 +110,15 @@ func (s *Simulator) take(who identity, in map[string]any, f Faults) (m message, 
 		m = *kept
 	})
 	return m, later, refused
+}
+
+// offered is a text with the choices below it, as a phone shows them.
+func offered(out outgoing) string {
+	titles := make([]string, len(out.choices))
+	for i, c := range out.choices {
+		titles[i] = "[" + c.Title + "]"
+	}
+	return strings.TrimSpace(out.text + " " + strings.Join(titles, " "))
 }
 
 // judge applies the rules that have nothing to do with a message's form.
