@@ -34,9 +34,13 @@ const (
 //
 // StateService keeps small values per installation: 64 KiB each, 1 MiB together, 1000 keys.
 type StateServiceClient interface {
+	// Get reads one value.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
+	// Put writes one value, if it still has the expected version.
 	Put(ctx context.Context, in *PutRequest, opts ...grpc.CallOption) (*PutResponse, error)
+	// Delete removes one value, if it still has the expected version.
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
+	// List names the keys that begin with a prefix, in order.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 }
 
@@ -94,9 +98,13 @@ func (c *stateServiceClient) List(ctx context.Context, in *ListRequest, opts ...
 //
 // StateService keeps small values per installation: 64 KiB each, 1 MiB together, 1000 keys.
 type StateServiceServer interface {
+	// Get reads one value.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
+	// Put writes one value, if it still has the expected version.
 	Put(context.Context, *PutRequest) (*PutResponse, error)
+	// Delete removes one value, if it still has the expected version.
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
+	// List names the keys that begin with a prefix, in order.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	mustEmbedUnimplementedStateServiceServer()
 }
@@ -360,7 +368,9 @@ const (
 //
 // BlobService moves files; media never travels inside unary messages.
 type BlobServiceClient interface {
+	// Read streams a file: the first message has what is known of it.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadResponse], error)
+	// Write takes a file: its type first, then its bytes.
 	Write(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteRequest, WriteResponse], error)
 }
 
@@ -410,7 +420,9 @@ type BlobService_WriteClient = grpc.ClientStreamingClient[WriteRequest, WriteRes
 //
 // BlobService moves files; media never travels inside unary messages.
 type BlobServiceServer interface {
+	// Read streams a file: the first message has what is known of it.
 	Read(*ReadRequest, grpc.ServerStreamingServer[ReadResponse]) error
+	// Write takes a file: its type first, then its bytes.
 	Write(grpc.ClientStreamingServer[WriteRequest, WriteResponse]) error
 	mustEmbedUnimplementedBlobServiceServer()
 }
@@ -499,6 +511,7 @@ const (
 //
 // EventService takes events of plugins that poll or hold connections.
 type EventServiceClient interface {
+	// Publish stores events; those that are known already count as accepted before.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 }
 
@@ -526,6 +539,7 @@ func (c *eventServiceClient) Publish(ctx context.Context, in *PublishRequest, op
 //
 // EventService takes events of plugins that poll or hold connections.
 type EventServiceServer interface {
+	// Publish stores events; those that are known already count as accepted before.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	mustEmbedUnimplementedEventServiceServer()
 }

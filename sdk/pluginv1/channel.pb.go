@@ -22,22 +22,29 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SendRequest is one attempt at one message.
 type SendRequest struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Installation *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
 	// Id of the message; passed to the provider where it carries one back.
 	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// 1 for the first.
 	Attempt uint32 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Every address known for the person on this channel, the one to use first.
-	To               []*Address             `protobuf:"bytes,4,rep,name=to,proto3" json:"to,omitempty"`
-	From             *Address               `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
-	Content          *Content               `protobuf:"bytes,6,opt,name=content,proto3" json:"content,omitempty"`
-	ReplyToMessageId string                 `protobuf:"bytes,7,opt,name=reply_to_message_id,json=replyToMessageId,proto3" json:"reply_to_message_id,omitempty"`
-	WindowExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=window_expires_at,json=windowExpiresAt,proto3" json:"window_expires_at,omitempty"`
-	Hints            map[string]string      `protobuf:"bytes,9,rep,name=hints,proto3" json:"hints,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	To []*Address `protobuf:"bytes,4,rep,name=to,proto3" json:"to,omitempty"`
+	// The account to write from.
+	From *Address `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
+	// What to say.
+	Content *Content `protobuf:"bytes,6,opt,name=content,proto3" json:"content,omitempty"`
+	// Provider id of the message that this one answers; empty for none.
+	ReplyToMessageId string `protobuf:"bytes,7,opt,name=reply_to_message_id,json=replyToMessageId,proto3" json:"reply_to_message_id,omitempty"`
+	// Until when free-form messages are allowed; absent when unknown.
+	WindowExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=window_expires_at,json=windowExpiresAt,proto3" json:"window_expires_at,omitempty"`
+	// What only this provider understands, by the plugin's own names.
+	Hints         map[string]string `protobuf:"bytes,9,rep,name=hints,proto3" json:"hints,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SendRequest) Reset() {
@@ -135,10 +142,13 @@ func (x *SendRequest) GetHints() map[string]string {
 
 // Receipt is the provider's word for one message it took.
 type Receipt struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	ProviderMessageId string                 `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
-	State             DeliveryState          `protobuf:"varint,2,opt,name=state,proto3,enum=strato.plugin.v1.DeliveryState" json:"state,omitempty"`
-	AcceptedAt        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=accepted_at,json=acceptedAt,proto3" json:"accepted_at,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message at the provider; empty for providers that name none.
+	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
+	// How far the message is; ACCEPTED unless the provider says more.
+	State DeliveryState `protobuf:"varint,2,opt,name=state,proto3,enum=strato.plugin.v1.DeliveryState" json:"state,omitempty"`
+	// The provider's time; absent: now.
+	AcceptedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=accepted_at,json=acceptedAt,proto3" json:"accepted_at,omitempty"`
 	// Addresses the provider says are the recipient's.
 	Recipient     []*Address `protobuf:"bytes,4,rep,name=recipient,proto3" json:"recipient,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -205,9 +215,11 @@ func (x *Receipt) GetRecipient() []*Address {
 
 // SendResponse: receipts and failure together mean partly sent.
 type SendResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Receipts      []*Receipt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each message the provider made of it.
+	Receipts []*Receipt `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	// Why it was not sent, or not all of it.
+	Failure       *Failure `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,14 +268,19 @@ func (x *SendResponse) GetFailure() *Failure {
 	return nil
 }
 
+// SignalRequest is a read mark or a typing notice.
 type SignalRequest struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Installation *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
 	// "read" or "typing".
-	Kind              string   `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	To                *Address `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
-	From              *Address `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
-	ProviderMessageId string   `protobuf:"bytes,5,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The person who sees it.
+	To *Address `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// The account that shows it.
+	From *Address `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// The message it is about.
+	ProviderMessageId string `protobuf:"bytes,5,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -333,9 +350,11 @@ func (x *SignalRequest) GetProviderMessageId() string {
 	return ""
 }
 
+// SignalResponse says whether the provider took the signal.
 type SignalResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Failure       *Failure               `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,11 +396,15 @@ func (x *SignalResponse) GetFailure() *Failure {
 	return nil
 }
 
+// FetchMediaRequest asks for an inbound file.
 type FetchMediaRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	Ref           *MediaRef              `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
-	MaxBytes      uint64                 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// The file, as the event named it.
+	Ref *MediaRef `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// A larger file fails with the code MEDIA; 0 for no limit.
+	MaxBytes      uint64 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,8 +460,11 @@ func (x *FetchMediaRequest) GetMaxBytes() uint64 {
 	return 0
 }
 
+// FetchMediaResponse is a part of a file.
 type FetchMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// The head first, then chunks; a failure ends the stream.
+	//
 	// Types that are valid to be assigned to Part:
 	//
 	//	*FetchMediaResponse_Head
@@ -518,14 +544,17 @@ type isFetchMediaResponse_Part interface {
 }
 
 type FetchMediaResponse_Head struct {
+	// What is known of the file.
 	Head *MediaRef `protobuf:"bytes,1,opt,name=head,proto3,oneof"`
 }
 
 type FetchMediaResponse_Chunk struct {
+	// The next bytes.
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
 type FetchMediaResponse_Failure struct {
+	// Set when the provider or the plugin refused.
 	Failure *Failure `protobuf:"bytes,3,opt,name=failure,proto3,oneof"`
 }
 
@@ -535,15 +564,22 @@ func (*FetchMediaResponse_Chunk) isFetchMediaResponse_Part() {}
 
 func (*FetchMediaResponse_Failure) isFetchMediaResponse_Part() {}
 
+// Template is a template as the provider knows it.
 type Template struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Language string                 `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Category string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
-	Status   string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider's name for it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// BCP 47 tag, as the provider writes it.
+	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	// "marketing", "utility" or "authentication", or what the provider says.
+	Category string `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
+	// "approved", "pending", "rejected", "paused", or what the provider says.
+	Status string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
 	// The provider's own document of the template, JSON.
-	BodyJson      []byte `protobuf:"bytes,5,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`
-	ProviderId    string `protobuf:"bytes,6,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	BodyJson []byte `protobuf:"bytes,5,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`
+	// Id at the provider.
+	ProviderId string `protobuf:"bytes,6,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// The provider's word for its quality; empty when unknown.
 	Quality       string `protobuf:"bytes,7,opt,name=quality,proto3" json:"quality,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -628,10 +664,13 @@ func (x *Template) GetQuality() string {
 	return ""
 }
 
+// ListTemplatesRequest asks for a page of templates.
 type ListTemplatesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// From next_page_token of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,11 +719,15 @@ func (x *ListTemplatesRequest) GetPageToken() string {
 	return ""
 }
 
+// ListTemplatesResponse is a page of templates.
 type ListTemplatesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Templates     []*Template            `protobuf:"bytes,1,rep,name=templates,proto3" json:"templates,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page.
+	Templates []*Template `protobuf:"bytes,1,rep,name=templates,proto3" json:"templates,omitempty"`
+	// Where the next page begins; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,13 +783,17 @@ func (x *ListTemplatesResponse) GetFailure() *Failure {
 	return nil
 }
 
+// SubmitTemplateRequest brings a template for approval.
 type SubmitTemplateRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Installation   *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	IdempotencyKey string                 `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	Template       *Template              `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// Id of the order; the same for every attempt at it.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// The template; its status and ids are ignored.
+	Template      *Template `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitTemplateRequest) Reset() {
@@ -800,10 +847,13 @@ func (x *SubmitTemplateRequest) GetTemplate() *Template {
 	return nil
 }
 
+// SubmitTemplateResponse holds what the provider made of it.
 type SubmitTemplateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Template      *Template              `protobuf:"bytes,1,opt,name=template,proto3" json:"template,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The template with its id and first status.
+	Template *Template `protobuf:"bytes,1,opt,name=template,proto3" json:"template,omitempty"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -852,11 +902,15 @@ func (x *SubmitTemplateResponse) GetFailure() *Failure {
 	return nil
 }
 
+// DeleteTemplateRequest names a template to remove.
 type DeleteTemplateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Language      string                 `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// The provider's name for it.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// BCP 47 tag; empty for all languages.
+	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -912,9 +966,11 @@ func (x *DeleteTemplateRequest) GetLanguage() string {
 	return ""
 }
 
+// DeleteTemplateResponse says whether it was removed.
 type DeleteTemplateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Failure       *Failure               `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -31,6 +31,7 @@ const (
 // ChannelService writes to people. The host owns order, retries and limits:
 // each call makes one attempt.
 type ChannelServiceClient interface {
+	// Send makes one attempt at one message.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
 	// Signal sends read marks and typing.
 	Signal(ctx context.Context, in *SignalRequest, opts ...grpc.CallOption) (*SignalResponse, error)
@@ -92,6 +93,7 @@ type ChannelService_FetchMediaClient = grpc.ServerStreamingClient[FetchMediaResp
 // ChannelService writes to people. The host owns order, retries and limits:
 // each call makes one attempt.
 type ChannelServiceServer interface {
+	// Send makes one attempt at one message.
 	Send(context.Context, *SendRequest) (*SendResponse, error)
 	// Signal sends read marks and typing.
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
@@ -222,8 +224,11 @@ const (
 //
 // TemplateService manages templates at the provider.
 type TemplateServiceClient interface {
+	// ListTemplates pages through the templates of the account.
 	ListTemplates(ctx context.Context, in *ListTemplatesRequest, opts ...grpc.CallOption) (*ListTemplatesResponse, error)
+	// SubmitTemplate asks the provider to approve a template.
 	SubmitTemplate(ctx context.Context, in *SubmitTemplateRequest, opts ...grpc.CallOption) (*SubmitTemplateResponse, error)
+	// DeleteTemplate removes a template at the provider.
 	DeleteTemplate(ctx context.Context, in *DeleteTemplateRequest, opts ...grpc.CallOption) (*DeleteTemplateResponse, error)
 }
 
@@ -271,8 +276,11 @@ func (c *templateServiceClient) DeleteTemplate(ctx context.Context, in *DeleteTe
 //
 // TemplateService manages templates at the provider.
 type TemplateServiceServer interface {
+	// ListTemplates pages through the templates of the account.
 	ListTemplates(context.Context, *ListTemplatesRequest) (*ListTemplatesResponse, error)
+	// SubmitTemplate asks the provider to approve a template.
 	SubmitTemplate(context.Context, *SubmitTemplateRequest) (*SubmitTemplateResponse, error)
+	// DeleteTemplate removes a template at the provider.
 	DeleteTemplate(context.Context, *DeleteTemplateRequest) (*DeleteTemplateResponse, error)
 	mustEmbedUnimplementedTemplateServiceServer()
 }

@@ -31,19 +31,32 @@ const (
 type FailureCode int32
 
 const (
-	FailureCode_FAILURE_CODE_UNSPECIFIED      FailureCode = 0
-	FailureCode_FAILURE_CODE_TEMPORARY        FailureCode = 1
-	FailureCode_FAILURE_CODE_RATE_LIMITED     FailureCode = 2
-	FailureCode_FAILURE_CODE_AUTH             FailureCode = 3
-	FailureCode_FAILURE_CODE_PERMISSION       FailureCode = 4
-	FailureCode_FAILURE_CODE_INVALID_REQUEST  FailureCode = 5
-	FailureCode_FAILURE_CODE_RECIPIENT        FailureCode = 6
-	FailureCode_FAILURE_CODE_WINDOW_CLOSED    FailureCode = 7
-	FailureCode_FAILURE_CODE_TEMPLATE         FailureCode = 8
+	// Treated as TEMPORARY.
+	FailureCode_FAILURE_CODE_UNSPECIFIED FailureCode = 0
+	// Try again later.
+	FailureCode_FAILURE_CODE_TEMPORARY FailureCode = 1
+	// Too fast; try again after retry_after.
+	FailureCode_FAILURE_CODE_RATE_LIMITED FailureCode = 2
+	// The credentials do not work.
+	FailureCode_FAILURE_CODE_AUTH FailureCode = 3
+	// The credentials lack a right.
+	FailureCode_FAILURE_CODE_PERMISSION FailureCode = 4
+	// The provider did not understand what it was sent.
+	FailureCode_FAILURE_CODE_INVALID_REQUEST FailureCode = 5
+	// The person cannot be reached at this address.
+	FailureCode_FAILURE_CODE_RECIPIENT FailureCode = 6
+	// Free-form messages are not allowed now; a template may be.
+	FailureCode_FAILURE_CODE_WINDOW_CLOSED FailureCode = 7
+	// The template is missing, paused or filled wrongly.
+	FailureCode_FAILURE_CODE_TEMPLATE FailureCode = 8
+	// The provider refused what the message says.
 	FailureCode_FAILURE_CODE_CONTENT_REJECTED FailureCode = 9
-	FailureCode_FAILURE_CODE_QUOTA_EXHAUSTED  FailureCode = 10
-	FailureCode_FAILURE_CODE_UNSUPPORTED      FailureCode = 11
-	FailureCode_FAILURE_CODE_MEDIA            FailureCode = 12
+	// The account has nothing left until it is renewed.
+	FailureCode_FAILURE_CODE_QUOTA_EXHAUSTED FailureCode = 10
+	// This provider cannot do this.
+	FailureCode_FAILURE_CODE_UNSUPPORTED FailureCode = 11
+	// The file could not be fetched or accepted.
+	FailureCode_FAILURE_CODE_MEDIA FailureCode = 12
 	// A webhook body that is not what the provider documents.
 	FailureCode_FAILURE_CODE_MALFORMED FailureCode = 13
 )
@@ -115,9 +128,12 @@ func (FailureCode) EnumDescriptor() ([]byte, []int) {
 type Outcome int32
 
 const (
+	// Treated as UNKNOWN.
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
-	Outcome_OUTCOME_NOT_SENT    Outcome = 1
-	Outcome_OUTCOME_UNKNOWN     Outcome = 2
+	// The provider certainly did not act.
+	Outcome_OUTCOME_NOT_SENT Outcome = 1
+	// The request may have been written: it must not be sent again blindly.
+	Outcome_OUTCOME_UNKNOWN Outcome = 2
 )
 
 // Enum value maps for Outcome.
@@ -165,10 +181,14 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 type Blame int32
 
 const (
+	// Decided by the code.
 	Blame_BLAME_UNSPECIFIED Blame = 0
-	Blame_BLAME_PROVIDER    Blame = 1
-	Blame_BLAME_TENANT      Blame = 2
-	Blame_BLAME_PLUGIN      Blame = 3
+	// The provider has trouble.
+	Blame_BLAME_PROVIDER Blame = 1
+	// The tenant has to change something.
+	Blame_BLAME_TENANT Blame = 2
+	// The plugin is wrong.
+	Blame_BLAME_PLUGIN Blame = 3
 )
 
 // Enum value maps for Blame.
@@ -218,9 +238,12 @@ func (Blame) EnumDescriptor() ([]byte, []int) {
 type Severity int32
 
 const (
+	// Treated as ERROR.
 	Severity_SEVERITY_UNSPECIFIED Severity = 0
-	Severity_SEVERITY_ERROR       Severity = 1
-	Severity_SEVERITY_WARNING     Severity = 2
+	// The settings cannot be saved like this.
+	Severity_SEVERITY_ERROR Severity = 1
+	// The settings can be saved.
+	Severity_SEVERITY_WARNING Severity = 2
 )
 
 // Enum value maps for Severity.
@@ -395,10 +418,13 @@ func (x *Installation) GetLocale() string {
 // Failure is a refusal by the provider or the plugin. It travels in the
 // response; a gRPC status means only that the plugin machinery failed.
 type Failure struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Code    FailureCode            `protobuf:"varint,1,opt,name=code,proto3,enum=strato.plugin.v1.FailureCode" json:"code,omitempty"`
-	Outcome Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=strato.plugin.v1.Outcome" json:"outcome,omitempty"`
-	Blame   Blame                  `protobuf:"varint,3,opt,name=blame,proto3,enum=strato.plugin.v1.Blame" json:"blame,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the caller should do.
+	Code FailureCode `protobuf:"varint,1,opt,name=code,proto3,enum=strato.plugin.v1.FailureCode" json:"code,omitempty"`
+	// Whether the provider may have acted.
+	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=strato.plugin.v1.Outcome" json:"outcome,omitempty"`
+	// Who has to mend it.
+	Blame Blame `protobuf:"varint,3,opt,name=blame,proto3,enum=strato.plugin.v1.Blame" json:"blame,omitempty"`
 	// Earliest moment for another try, counted from the response. Absent: the host decides.
 	RetryAfter *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	// Words fit for the tenant; never holds a secret.
@@ -501,11 +527,14 @@ func (x *Failure) GetHttpStatus() uint32 {
 
 // Diagnostic is a finding about one field of the settings.
 type Diagnostic struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Severity Severity               `protobuf:"varint,1,opt,name=severity,proto3,enum=strato.plugin.v1.Severity" json:"severity,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the settings can be saved all the same.
+	Severity Severity `protobuf:"varint,1,opt,name=severity,proto3,enum=strato.plugin.v1.Severity" json:"severity,omitempty"`
 	// JSON pointer into the settings; empty for the whole document.
-	Pointer       string `protobuf:"bytes,2,opt,name=pointer,proto3" json:"pointer,omitempty"`
-	Summary       string `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	Pointer string `protobuf:"bytes,2,opt,name=pointer,proto3" json:"pointer,omitempty"`
+	// A few words for the tenant; never a value.
+	Summary string `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	// More words, such as what to do; may be empty.
 	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -573,7 +602,8 @@ func (x *Diagnostic) GetDetail() string {
 type RouteKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kind from the manifest: "phone_number_id", "waba_id", "page_id", "agent_id".
-	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Exactly as the provider writes it.
 	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -625,9 +655,11 @@ func (x *RouteKey) GetValue() string {
 
 // Header is one HTTP header line; order and repetition are kept.
 type Header struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it came; names are compared without regard to case.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As it came.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -678,13 +710,18 @@ func (x *Header) GetValue() string {
 
 // HttpRequest is a webhook request as it arrived.
 type HttpRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Method   string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
-	Path     string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	RawQuery string                 `protobuf:"bytes,3,opt,name=raw_query,json=rawQuery,proto3" json:"raw_query,omitempty"`
-	Headers  []*Header              `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "GET", "POST", ...
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// The path as the provider asked for it.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// The query without its question mark, not decoded.
+	RawQuery string `protobuf:"bytes,3,opt,name=raw_query,json=rawQuery,proto3" json:"raw_query,omitempty"`
+	// In the order and the number in which they came or are to go.
+	Headers []*Header `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
 	// The exact bytes received, at most 1 MiB.
-	Body       []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	Body []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	// Address of the caller, without a port.
 	RemoteAddr string `protobuf:"bytes,6,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
 	// When the host received it. Timestamp tolerances count from here, not from now.
 	ReceivedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
@@ -775,9 +812,11 @@ func (x *HttpRequest) GetReceivedAt() *timestamppb.Timestamp {
 type HttpResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// HTTP status; 0 means 200.
-	Status        uint32    `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
-	Headers       []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
-	Body          []byte    `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	Status uint32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	// In the order and the number in which they came or are to go.
+	Headers []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	// The exact bytes.
+	Body          []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,8 +931,9 @@ func (x *Address) GetValue() string {
 type Party struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Every name the provider used for this person in this event, best first.
-	Addresses   []*Address `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	DisplayName string     `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Addresses []*Address `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// What the person is called, for display only.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Changeable handle, for display only.
 	Username      string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -954,14 +994,18 @@ func (x *Party) GetUsername() string {
 // MediaRef points at a file.
 type MediaRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the file is.
+	//
 	// Types that are valid to be assigned to Source:
 	//
 	//	*MediaRef_BlobId
 	//	*MediaRef_Url
 	//	*MediaRef_ProviderMediaId
-	Source   isMediaRef_Source `protobuf_oneof:"source"`
-	MimeType string            `protobuf:"bytes,4,opt,name=mime_type,json=mimeType,proto3" json:"mime_type,omitempty"`
-	FileName string            `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	Source isMediaRef_Source `protobuf_oneof:"source"`
+	// MIME type; empty when unknown.
+	MimeType string `protobuf:"bytes,4,opt,name=mime_type,json=mimeType,proto3" json:"mime_type,omitempty"`
+	// As the sender called it; empty when unknown.
+	FileName string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
 	// 0 when unknown.
 	SizeBytes uint64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// Lower-case hex; empty when unknown.
@@ -1072,10 +1116,12 @@ type MediaRef_BlobId struct {
 }
 
 type MediaRef_Url struct {
+	// A URL that needs no credentials.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3,oneof"`
 }
 
 type MediaRef_ProviderMediaId struct {
+	// The provider's id, fetched with FetchMedia.
 	ProviderMediaId string `protobuf:"bytes,3,opt,name=provider_media_id,json=providerMediaId,proto3,oneof"`
 }
 

@@ -23,9 +23,11 @@ const (
 
 // Text is plain text, UTF-8.
 type Text struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Body          string                 `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
-	PreviewLinks  bool                   `protobuf:"varint,2,opt,name=preview_links,json=previewLinks,proto3" json:"preview_links,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text.
+	Body string `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
+	// Whether to show previews of links.
+	PreviewLinks  bool `protobuf:"varint,2,opt,name=preview_links,json=previewLinks,proto3" json:"preview_links,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,9 +80,11 @@ func (x *Text) GetPreviewLinks() bool {
 type Media struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "image", "video", "audio", "voice", "document" or "sticker".
-	Kind    string    `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Ref     *MediaRef `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
-	Caption string    `protobuf:"bytes,3,opt,name=caption,proto3" json:"caption,omitempty"`
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The file.
+	Ref *MediaRef `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Words under the file; may be empty.
+	Caption string `protobuf:"bytes,3,opt,name=caption,proto3" json:"caption,omitempty"`
 	// What a voice note says, when known.
 	Transcript    string `protobuf:"bytes,4,opt,name=transcript,proto3" json:"transcript,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -154,6 +158,8 @@ type TemplateParam struct {
 	Index uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	// Name of a named variable.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// What to fill in.
+	//
 	// Types that are valid to be assigned to Value:
 	//
 	//	*TemplateParam_Text
@@ -263,14 +269,17 @@ type isTemplateParam_Value interface {
 }
 
 type TemplateParam_Text struct {
+	// Words.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3,oneof"`
 }
 
 type TemplateParam_Media struct {
+	// A file, for headers.
 	Media *MediaRef `protobuf:"bytes,5,opt,name=media,proto3,oneof"`
 }
 
 type TemplateParam_Payload struct {
+	// What a button sends back.
 	Payload string `protobuf:"bytes,6,opt,name=payload,proto3,oneof"`
 }
 
@@ -282,10 +291,13 @@ func (*TemplateParam_Payload) isTemplateParam_Value() {}
 
 // TemplateContent sends a template that the provider approved.
 type TemplateContent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Language      string                 `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Params        []*TemplateParam       `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider's name for it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// BCP 47 tag, as the provider writes it.
+	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	// The variables, in order.
+	Params        []*TemplateParam `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,8 +356,12 @@ func (x *TemplateContent) GetParams() []*TemplateParam {
 // Button is offered to the reader.
 type Button struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Id that comes back with the choice.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Words on the button.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// What the button does; absent: it sends back its id.
+	//
 	// Types that are valid to be assigned to Action:
 	//
 	//	*Button_ReplyPayload
@@ -449,18 +465,22 @@ type isButton_Action interface {
 }
 
 type Button_ReplyPayload struct {
+	// Sends back this.
 	ReplyPayload string `protobuf:"bytes,3,opt,name=reply_payload,json=replyPayload,proto3,oneof"`
 }
 
 type Button_Url struct {
+	// Opens this page.
 	Url string `protobuf:"bytes,4,opt,name=url,proto3,oneof"`
 }
 
 type Button_Phone struct {
+	// Calls this number.
 	Phone string `protobuf:"bytes,5,opt,name=phone,proto3,oneof"`
 }
 
 type Button_FlowId struct {
+	// Opens this form of the provider.
 	FlowId string `protobuf:"bytes,6,opt,name=flow_id,json=flowId,proto3,oneof"`
 }
 
@@ -474,11 +494,15 @@ func (*Button_FlowId) isButton_Action() {}
 
 // Card is a picture with words and buttons.
 type Card struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Subtitle      string                 `protobuf:"bytes,2,opt,name=subtitle,proto3" json:"subtitle,omitempty"`
-	Image         *MediaRef              `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	Buttons       []*Button              `protobuf:"bytes,4,rep,name=buttons,proto3" json:"buttons,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First line.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// Second line; may be empty.
+	Subtitle string `protobuf:"bytes,2,opt,name=subtitle,proto3" json:"subtitle,omitempty"`
+	// Picture; absent for none.
+	Image *MediaRef `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	// Buttons under it.
+	Buttons       []*Button `protobuf:"bytes,4,rep,name=buttons,proto3" json:"buttons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -544,7 +568,8 @@ func (x *Card) GetButtons() []*Button {
 // Cards is a row of cards.
 type Cards struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Cards []*Card                `protobuf:"bytes,1,rep,name=cards,proto3" json:"cards,omitempty"`
+	// The cards, in order.
+	Cards []*Card `protobuf:"bytes,1,rep,name=cards,proto3" json:"cards,omitempty"`
 	// Sent in place of the cards where the provider has none.
 	FallbackText  string `protobuf:"bytes,2,opt,name=fallback_text,json=fallbackText,proto3" json:"fallback_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -597,10 +622,13 @@ func (x *Cards) GetFallbackText() string {
 
 // ListRow is one choice of a list.
 type ListRow struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id that comes back with the choice.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What is offered.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// More words; may be empty.
+	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -658,9 +686,11 @@ func (x *ListRow) GetDescription() string {
 
 // ListSection groups choices.
 type ListSection struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Rows          []*ListRow             `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Heading; may be empty.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// The choices.
+	Rows          []*ListRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -711,14 +741,21 @@ func (x *ListSection) GetRows() []*ListRow {
 
 // Interactive asks the reader to choose, by buttons or from a list.
 type Interactive struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Header        string                 `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
-	Body          string                 `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
-	Footer        string                 `protobuf:"bytes,3,opt,name=footer,proto3" json:"footer,omitempty"`
-	Buttons       []*Button              `protobuf:"bytes,4,rep,name=buttons,proto3" json:"buttons,omitempty"`
-	ListLabel     string                 `protobuf:"bytes,5,opt,name=list_label,json=listLabel,proto3" json:"list_label,omitempty"`
-	Sections      []*ListSection         `protobuf:"bytes,6,rep,name=sections,proto3" json:"sections,omitempty"`
-	FallbackText  string                 `protobuf:"bytes,7,opt,name=fallback_text,json=fallbackText,proto3" json:"fallback_text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First line; may be empty.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// The text.
+	Body string `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	// Last line; may be empty.
+	Footer string `protobuf:"bytes,3,opt,name=footer,proto3" json:"footer,omitempty"`
+	// Choices as buttons.
+	Buttons []*Button `protobuf:"bytes,4,rep,name=buttons,proto3" json:"buttons,omitempty"`
+	// Words on the button that opens the list.
+	ListLabel string `protobuf:"bytes,5,opt,name=list_label,json=listLabel,proto3" json:"list_label,omitempty"`
+	// Choices as a list.
+	Sections []*ListSection `protobuf:"bytes,6,rep,name=sections,proto3" json:"sections,omitempty"`
+	// Sent where the provider has no choices.
+	FallbackText  string `protobuf:"bytes,7,opt,name=fallback_text,json=fallbackText,proto3" json:"fallback_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -804,11 +841,15 @@ func (x *Interactive) GetFallbackText() string {
 
 // LocationContent is a point on the map, WGS 84 degrees.
 type LocationContent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Latitude      float64                `protobuf:"fixed64,1,opt,name=latitude,proto3" json:"latitude,omitempty"`
-	Longitude     float64                `protobuf:"fixed64,2,opt,name=longitude,proto3" json:"longitude,omitempty"`
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Address       string                 `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Degrees north.
+	Latitude float64 `protobuf:"fixed64,1,opt,name=latitude,proto3" json:"latitude,omitempty"`
+	// Degrees east.
+	Longitude float64 `protobuf:"fixed64,2,opt,name=longitude,proto3" json:"longitude,omitempty"`
+	// Name of the place; may be empty.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Address of the place; may be empty.
+	Address       string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -873,8 +914,9 @@ func (x *LocationContent) GetAddress() string {
 
 // Reaction is an emoji put on a message.
 type Reaction struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	TargetMessageId string                 `protobuf:"bytes,1,opt,name=target_message_id,json=targetMessageId,proto3" json:"target_message_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Provider id of the message reacted to.
+	TargetMessageId string `protobuf:"bytes,1,opt,name=target_message_id,json=targetMessageId,proto3" json:"target_message_id,omitempty"`
 	// Empty removes the reaction.
 	Emoji         string `protobuf:"bytes,2,opt,name=emoji,proto3" json:"emoji,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -927,11 +969,15 @@ func (x *Reaction) GetEmoji() string {
 
 // ContactCard is a person's card shared in the conversation.
 type ContactCard struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Phones        []string               `protobuf:"bytes,2,rep,name=phones,proto3" json:"phones,omitempty"`
-	Emails        []string               `protobuf:"bytes,3,rep,name=emails,proto3" json:"emails,omitempty"`
-	Organization  string                 `protobuf:"bytes,4,opt,name=organization,proto3" json:"organization,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As written on the card.
+	Phones []string `protobuf:"bytes,2,rep,name=phones,proto3" json:"phones,omitempty"`
+	// As written on the card.
+	Emails []string `protobuf:"bytes,3,rep,name=emails,proto3" json:"emails,omitempty"`
+	// Company; may be empty.
+	Organization  string `protobuf:"bytes,4,opt,name=organization,proto3" json:"organization,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -996,8 +1042,9 @@ func (x *ContactCard) GetOrganization() string {
 
 // ContactCards shares people.
 type ContactCards struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cards         []*ContactCard         `protobuf:"bytes,1,rep,name=cards,proto3" json:"cards,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cards, in order.
+	Cards         []*ContactCard `protobuf:"bytes,1,rep,name=cards,proto3" json:"cards,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1045,8 +1092,10 @@ type Selection struct {
 	// "button", "list", "template_button" or "form".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Id or payload of the choice.
-	Id          string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Title       string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Words of the choice.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// More words; may be empty.
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
 	// Answers of a form as a JSON object; empty when there are none.
 	AnswersJson   []byte `protobuf:"bytes,5,opt,name=answers_json,json=answersJson,proto3" json:"answers_json,omitempty"`
@@ -1124,7 +1173,8 @@ type Unsupported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's own name for the kind, such as "poll".
 	ProviderType string `protobuf:"bytes,1,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
-	Detail       string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Why it cannot be shown; may be empty.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
 	// The message as the provider sent it, JSON.
 	Raw           []byte `protobuf:"bytes,3,opt,name=raw,proto3" json:"raw,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1185,6 +1235,8 @@ func (x *Unsupported) GetRaw() []byte {
 // Content is what a message says.
 type Content struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Receivers take a kind that they do not know for nothing.
+	//
 	// Types that are valid to be assigned to Kind:
 	//
 	//	*Content_Text
@@ -1334,42 +1386,52 @@ type isContent_Kind interface {
 }
 
 type Content_Text struct {
+	// Words.
 	Text *Text `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
 }
 
 type Content_Media struct {
+	// A file.
 	Media *Media `protobuf:"bytes,2,opt,name=media,proto3,oneof"`
 }
 
 type Content_Template struct {
+	// An approved template.
 	Template *TemplateContent `protobuf:"bytes,3,opt,name=template,proto3,oneof"`
 }
 
 type Content_Cards struct {
+	// A row of cards.
 	Cards *Cards `protobuf:"bytes,4,opt,name=cards,proto3,oneof"`
 }
 
 type Content_Interactive struct {
+	// Choices.
 	Interactive *Interactive `protobuf:"bytes,5,opt,name=interactive,proto3,oneof"`
 }
 
 type Content_Location struct {
+	// A place.
 	Location *LocationContent `protobuf:"bytes,6,opt,name=location,proto3,oneof"`
 }
 
 type Content_Reaction struct {
+	// An emoji on another message.
 	Reaction *Reaction `protobuf:"bytes,7,opt,name=reaction,proto3,oneof"`
 }
 
 type Content_Contacts struct {
+	// People's cards.
 	Contacts *ContactCards `protobuf:"bytes,8,opt,name=contacts,proto3,oneof"`
 }
 
 type Content_Selection struct {
+	// An answer to choices.
 	Selection *Selection `protobuf:"bytes,9,opt,name=selection,proto3,oneof"`
 }
 
 type Content_Unsupported struct {
+	// What cannot be shown.
 	Unsupported *Unsupported `protobuf:"bytes,10,opt,name=unsupported,proto3,oneof"`
 }
 

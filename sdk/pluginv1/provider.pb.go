@@ -27,15 +27,24 @@ const (
 type Capability int32
 
 const (
+	// Ignored.
 	Capability_CAPABILITY_UNSPECIFIED Capability = 0
-	Capability_CAPABILITY_CHANNEL     Capability = 1
-	Capability_CAPABILITY_WEBHOOK     Capability = 2
-	Capability_CAPABILITY_TEMPLATES   Capability = 3
-	Capability_CAPABILITY_VOICE       Capability = 4
-	Capability_CAPABILITY_CALLS       Capability = 5
+	// Sends messages: ChannelService.Send.
+	Capability_CAPABILITY_CHANNEL Capability = 1
+	// Takes webhooks: WebhookService.
+	Capability_CAPABILITY_WEBHOOK Capability = 2
+	// Manages templates: TemplateService.
+	Capability_CAPABILITY_TEMPLATES Capability = 3
+	// Speaks: VoiceService.
+	Capability_CAPABILITY_VOICE Capability = 4
+	// Telephones: CallService.
+	Capability_CAPABILITY_CALLS Capability = 5
+	// Is polled for enquiries: LeadSourceService.
 	Capability_CAPABILITY_LEAD_SOURCE Capability = 6
-	Capability_CAPABILITY_MEDIA       Capability = 7
-	Capability_CAPABILITY_SIGNALS     Capability = 8
+	// Fetches inbound files: ChannelService.FetchMedia.
+	Capability_CAPABILITY_MEDIA Capability = 7
+	// Sends read marks and typing: ChannelService.Signal.
+	Capability_CAPABILITY_SIGNALS Capability = 8
 )
 
 // Enum value maps for Capability.
@@ -95,10 +104,14 @@ func (Capability) EnumDescriptor() ([]byte, []int) {
 type HealthState int32
 
 const (
+	// Not known.
 	HealthState_HEALTH_STATE_UNSPECIFIED HealthState = 0
-	HealthState_HEALTH_STATE_OK          HealthState = 1
-	HealthState_HEALTH_STATE_DEGRADED    HealthState = 2
-	HealthState_HEALTH_STATE_FAILED      HealthState = 3
+	// All is well.
+	HealthState_HEALTH_STATE_OK HealthState = 1
+	// It works, but something needs attention.
+	HealthState_HEALTH_STATE_DEGRADED HealthState = 2
+	// It does not work.
+	HealthState_HEALTH_STATE_FAILED HealthState = 3
 )
 
 // Enum value maps for HealthState.
@@ -146,11 +159,15 @@ func (HealthState) EnumDescriptor() ([]byte, []int) {
 
 // RateLimit is a limit of the provider that the host keeps on the plugin's behalf.
 type RateLimit struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	PerSecond      float64                `protobuf:"fixed64,2,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
-	Burst          uint32                 `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
-	MaxConcurrency uint32                 `protobuf:"varint,4,opt,name=max_concurrency,json=maxConcurrency,proto3" json:"max_concurrency,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By which the operator overrides it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Calls in a second; 0 for no such limit.
+	PerSecond float64 `protobuf:"fixed64,2,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	// Calls at once; 0 means per_second, at least 1.
+	Burst uint32 `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
+	// Calls under way at once; 0 for no such limit.
+	MaxConcurrency uint32 `protobuf:"varint,4,opt,name=max_concurrency,json=maxConcurrency,proto3" json:"max_concurrency,omitempty"`
 	// "plugin", "installation", "recipient" or a kind of routing key.
 	Scope []string `protobuf:"bytes,5,rep,name=scope,proto3" json:"scope,omitempty"`
 	// "Send", "Send.template", ...
@@ -231,6 +248,7 @@ func (x *RateLimit) GetMethods() []string {
 	return nil
 }
 
+// DescribeRequest asks what the binary is.
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -267,21 +285,33 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 	return file_strato_plugin_v1_provider_proto_rawDescGZIP(), []int{1}
 }
 
+// DescribeResponse is what the host compares with the manifest on disk.
 type DescribeResponse struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	PluginId           string                 `protobuf:"bytes,1,opt,name=plugin_id,json=pluginId,proto3" json:"plugin_id,omitempty"`
-	Version            string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	SdkVersion         string                 `protobuf:"bytes,3,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
-	Capabilities       []Capability           `protobuf:"varint,4,rep,packed,name=capabilities,proto3,enum=strato.plugin.v1.Capability" json:"capabilities,omitempty"`
-	ManifestJson       []byte                 `protobuf:"bytes,5,opt,name=manifest_json,json=manifestJson,proto3" json:"manifest_json,omitempty"`
-	ManifestSha256     []byte                 `protobuf:"bytes,6,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
-	SettingsVersion    uint32                 `protobuf:"varint,7,opt,name=settings_version,json=settingsVersion,proto3" json:"settings_version,omitempty"`
-	SettingsSchemaJson []byte                 `protobuf:"bytes,8,opt,name=settings_schema_json,json=settingsSchemaJson,proto3" json:"settings_schema_json,omitempty"`
-	SecretPointers     []string               `protobuf:"bytes,9,rep,name=secret_pointers,json=secretPointers,proto3" json:"secret_pointers,omitempty"`
-	RateLimits         []*RateLimit           `protobuf:"bytes,10,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
-	ContentKinds       []string               `protobuf:"bytes,11,rep,name=content_kinds,json=contentKinds,proto3" json:"content_kinds,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The manifest's id.
+	PluginId string `protobuf:"bytes,1,opt,name=plugin_id,json=pluginId,proto3" json:"plugin_id,omitempty"`
+	// The plugin's semantic version.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Version of the SDK it was built with, for the operator.
+	SdkVersion string `protobuf:"bytes,3,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
+	// What the binary has methods for.
+	Capabilities []Capability `protobuf:"varint,4,rep,packed,name=capabilities,proto3,enum=strato.plugin.v1.Capability" json:"capabilities,omitempty"`
+	// The manifest that was built into the binary, byte for byte.
+	ManifestJson []byte `protobuf:"bytes,5,opt,name=manifest_json,json=manifestJson,proto3" json:"manifest_json,omitempty"`
+	// Digest of manifest_json.
+	ManifestSha256 []byte `protobuf:"bytes,6,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	// Version of the settings documents that it understands.
+	SettingsVersion uint32 `protobuf:"varint,7,opt,name=settings_version,json=settingsVersion,proto3" json:"settings_version,omitempty"`
+	// The manifest's settings_schema.
+	SettingsSchemaJson []byte `protobuf:"bytes,8,opt,name=settings_schema_json,json=settingsSchemaJson,proto3" json:"settings_schema_json,omitempty"`
+	// JSON pointers of the secret settings, array items as "*", sorted.
+	SecretPointers []string `protobuf:"bytes,9,rep,name=secret_pointers,json=secretPointers,proto3" json:"secret_pointers,omitempty"`
+	// The manifest's.
+	RateLimits []*RateLimit `protobuf:"bytes,10,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
+	// The manifest's.
+	ContentKinds  []string `protobuf:"bytes,11,rep,name=content_kinds,json=contentKinds,proto3" json:"content_kinds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DescribeResponse) Reset() {
@@ -391,18 +421,23 @@ func (x *DescribeResponse) GetContentKinds() []string {
 	return nil
 }
 
+// StartRequest tells a plugin its surroundings.
 type StartRequest struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	HostVersion string                 `protobuf:"bytes,1,opt,name=host_version,json=hostVersion,proto3" json:"host_version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For the log only.
+	HostVersion string `protobuf:"bytes,1,opt,name=host_version,json=hostVersion,proto3" json:"host_version,omitempty"`
 	// What this host offers; a plugin negotiates by these, never by versions.
 	HostFeatures []string `protobuf:"bytes,2,rep,name=host_features,json=hostFeatures,proto3" json:"host_features,omitempty"`
 	// Broker id of the host services; 0 when none are offered.
 	HostBrokerId uint32 `protobuf:"varint,3,opt,name=host_broker_id,json=hostBrokerId,proto3" json:"host_broker_id,omitempty"`
-	NodeId       string `protobuf:"bytes,4,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// Which of several cores this is.
+	NodeId string `protobuf:"bytes,4,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// "debug", "info", "warn" or "error".
-	LogLevel        string               `protobuf:"bytes,5,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
+	LogLevel string `protobuf:"bytes,5,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
+	// How long an unused instance is kept; absent: 30 minutes.
 	InstanceIdleTtl *durationpb.Duration `protobuf:"bytes,6,opt,name=instance_idle_ttl,json=instanceIdleTtl,proto3" json:"instance_idle_ttl,omitempty"`
-	MaxInstances    uint32               `protobuf:"varint,7,opt,name=max_instances,json=maxInstances,proto3" json:"max_instances,omitempty"`
+	// How many instances are kept; 0 means 10 000.
+	MaxInstances uint32 `protobuf:"varint,7,opt,name=max_instances,json=maxInstances,proto3" json:"max_instances,omitempty"`
 	// The operator's settings for the plugin, such as the application's secret.
 	OperatorSettings map[string]string `protobuf:"bytes,8,rep,name=operator_settings,json=operatorSettings,proto3" json:"operator_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields    protoimpl.UnknownFields
@@ -495,6 +530,7 @@ func (x *StartRequest) GetOperatorSettings() map[string]string {
 	return nil
 }
 
+// StartResponse says that calls may come.
 type StartResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -531,6 +567,7 @@ func (*StartResponse) Descriptor() ([]byte, []int) {
 	return file_strato_plugin_v1_provider_proto_rawDescGZIP(), []int{4}
 }
 
+// HealthRequest asks whether the process is sound.
 type HealthRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -567,10 +604,13 @@ func (*HealthRequest) Descriptor() ([]byte, []int) {
 	return file_strato_plugin_v1_provider_proto_rawDescGZIP(), []int{5}
 }
 
+// HealthResponse says that it is.
 type HealthResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	InFlight      uint32                 `protobuf:"varint,1,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	Instances     uint32                 `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls under way, without this one.
+	InFlight uint32 `protobuf:"varint,1,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Installations that it holds an instance of.
+	Instances     uint32 `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -619,9 +659,11 @@ func (x *HealthResponse) GetInstances() uint32 {
 	return 0
 }
 
+// ValidateSettingsRequest brings settings that are not in force yet.
 type ValidateSettingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation  *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,9 +705,11 @@ func (x *ValidateSettingsRequest) GetInstallation() *Installation {
 	return nil
 }
 
+// ValidateSettingsResponse says what is wrong with them.
 type ValidateSettingsResponse struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Diagnostics []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is wrong, with the field to blame; empty when all is well.
+	Diagnostics []*Diagnostic `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
 	// Keys the settings claim; they route only once CheckInstallation confirmed them.
 	RouteKeys     []*RouteKey `protobuf:"bytes,2,rep,name=route_keys,json=routeKeys,proto3" json:"route_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -716,10 +760,13 @@ func (x *ValidateSettingsResponse) GetRouteKeys() []*RouteKey {
 	return nil
 }
 
+// MigrateSettingsRequest brings settings of an older version.
 type MigrateSettingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	ToVersion     uint32                 `protobuf:"varint,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// The plugin's current settings version.
+	ToVersion     uint32 `protobuf:"varint,2,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -768,11 +815,15 @@ func (x *MigrateSettingsRequest) GetToVersion() uint32 {
 	return 0
 }
 
+// MigrateSettingsResponse holds the settings in the current version.
 type MigrateSettingsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SettingsJson  []byte                 `protobuf:"bytes,1,opt,name=settings_json,json=settingsJson,proto3" json:"settings_json,omitempty"`
-	Secrets       map[string]string      `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Diagnostics   []*Diagnostic          `protobuf:"bytes,3,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The document without secrets.
+	SettingsJson []byte `protobuf:"bytes,1,opt,name=settings_json,json=settingsJson,proto3" json:"settings_json,omitempty"`
+	// The secrets by JSON pointer.
+	Secrets map[string]string `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What the tenant has to fill in or change.
+	Diagnostics   []*Diagnostic `protobuf:"bytes,3,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -828,12 +879,16 @@ func (x *MigrateSettingsResponse) GetDiagnostics() []*Diagnostic {
 	return nil
 }
 
+// ListOptionsRequest asks for choices, with settings that may not be saved yet.
 type ListOptionsRequest struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Installation *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
 	// The schema's optionsFrom.
-	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	Query         string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// What the user typed; empty for all.
+	Query string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
+	// From next_page_token of the page before; empty for the first.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -897,12 +952,17 @@ func (x *ListOptionsRequest) GetPageToken() string {
 	return ""
 }
 
+// Option is one choice of a select.
 type Option struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Disabled      bool                   `protobuf:"varint,4,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is stored.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// What is shown.
+	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	// More words; may be empty.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// Shown, but cannot be chosen.
+	Disabled      bool `protobuf:"varint,4,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -965,11 +1025,15 @@ func (x *Option) GetDisabled() bool {
 	return false
 }
 
+// ListOptionsResponse is a page of choices.
 type ListOptionsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Options       []*Option              `protobuf:"bytes,1,rep,name=options,proto3" json:"options,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page.
+	Options []*Option `protobuf:"bytes,1,rep,name=options,proto3" json:"options,omitempty"`
+	// Where the next page begins; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1025,12 +1089,18 @@ func (x *ListOptionsResponse) GetFailure() *Failure {
 	return nil
 }
 
+// HealthCheck is one thing that was asked of the provider.
 type HealthCheck struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	State     HealthState            `protobuf:"varint,2,opt,name=state,proto3,enum=strato.plugin.v1.HealthState" json:"state,omitempty"`
-	Message   string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	Failure   *Failure               `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin's short name for it, such as "token".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How it went.
+	State HealthState `protobuf:"varint,2,opt,name=state,proto3,enum=strato.plugin.v1.HealthState" json:"state,omitempty"`
+	// Words for the tenant.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// What the provider said, when it refused.
+	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// When the credential ends; absent for never or unknown.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// JSON pointer of the setting to blame; empty for none.
 	Pointer       string `protobuf:"bytes,6,opt,name=pointer,proto3" json:"pointer,omitempty"`
@@ -1110,9 +1180,11 @@ func (x *HealthCheck) GetPointer() string {
 	return ""
 }
 
+// CheckInstallationRequest asks for the health of an installation.
 type CheckInstallationRequest struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Installation *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
 	// Also ask for what costs the provider time, and confirm routing keys.
 	Deep          bool `protobuf:"varint,2,opt,name=deep,proto3" json:"deep,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1163,10 +1235,13 @@ func (x *CheckInstallationRequest) GetDeep() bool {
 	return false
 }
 
+// CheckInstallationResponse is the health of an installation.
 type CheckInstallationResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	State  HealthState            `protobuf:"varint,1,opt,name=state,proto3,enum=strato.plugin.v1.HealthState" json:"state,omitempty"`
-	Checks []*HealthCheck         `protobuf:"bytes,2,rep,name=checks,proto3" json:"checks,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worst of the checks that matter.
+	State HealthState `protobuf:"varint,1,opt,name=state,proto3,enum=strato.plugin.v1.HealthState" json:"state,omitempty"`
+	// What was asked, in the order to show it.
+	Checks []*HealthCheck `protobuf:"bytes,2,rep,name=checks,proto3" json:"checks,omitempty"`
 	// Keys the provider confirmed with this installation's own credentials.
 	ConfirmedRouteKeys []*RouteKey `protobuf:"bytes,3,rep,name=confirmed_route_keys,json=confirmedRouteKeys,proto3" json:"confirmed_route_keys,omitempty"`
 	// What the account is called at the provider, such as its number.
@@ -1233,9 +1308,11 @@ func (x *CheckInstallationResponse) GetAccountLabel() string {
 	return ""
 }
 
+// ForgetInstallationRequest names an installation that is gone.
 type ForgetInstallationRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	InstallationId string                 `protobuf:"bytes,1,opt,name=installation_id,json=installationId,proto3" json:"installation_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the installation.
+	InstallationId string `protobuf:"bytes,1,opt,name=installation_id,json=installationId,proto3" json:"installation_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1277,6 +1354,7 @@ func (x *ForgetInstallationRequest) GetInstallationId() string {
 	return ""
 }
 
+// ForgetInstallationResponse says that nothing is held of it.
 type ForgetInstallationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1313,6 +1391,7 @@ func (*ForgetInstallationResponse) Descriptor() ([]byte, []int) {
 	return file_strato_plugin_v1_provider_proto_rawDescGZIP(), []int{18}
 }
 
+// CollectMetricsRequest asks for the plugin's own metrics.
 type CollectMetricsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1349,9 +1428,11 @@ func (*CollectMetricsRequest) Descriptor() ([]byte, []int) {
 	return file_strato_plugin_v1_provider_proto_rawDescGZIP(), []int{19}
 }
 
+// CollectMetricsResponse holds metrics.
 type CollectMetricsResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	PrometheusText []byte                 `protobuf:"bytes,1,opt,name=prometheus_text,json=prometheusText,proto3" json:"prometheus_text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the text format of Prometheus; the host adds prefix and labels.
+	PrometheusText []byte `protobuf:"bytes,1,opt,name=prometheus_text,json=prometheusText,proto3" json:"prometheus_text,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1393,9 +1474,11 @@ func (x *CollectMetricsResponse) GetPrometheusText() []byte {
 	return nil
 }
 
+// DrainRequest says that the process is about to be let go.
 type DrainRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Grace         *durationpb.Duration   `protobuf:"bytes,1,opt,name=grace,proto3" json:"grace,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long calls under way may still take; absent when not known.
+	Grace         *durationpb.Duration `protobuf:"bytes,1,opt,name=grace,proto3" json:"grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1437,9 +1520,11 @@ func (x *DrainRequest) GetGrace() *durationpb.Duration {
 	return nil
 }
 
+// DrainResponse says what is still under way.
 type DrainResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	InFlight      uint32                 `protobuf:"varint,1,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls under way, without this one.
+	InFlight      uint32 `protobuf:"varint,1,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

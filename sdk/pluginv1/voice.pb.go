@@ -22,16 +22,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SynthesizeRequest is a text to speak.
 type SynthesizeRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Installation   *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	IdempotencyKey string                 `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	Text           string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	VoiceId        string                 `protobuf:"bytes,4,opt,name=voice_id,json=voiceId,proto3" json:"voice_id,omitempty"`
-	ModelId        string                 `protobuf:"bytes,5,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// Id of the order; the same for every attempt at it.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// What to say.
+	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// The provider's id of the voice.
+	VoiceId string `protobuf:"bytes,4,opt,name=voice_id,json=voiceId,proto3" json:"voice_id,omitempty"`
+	// The provider's id of the model; empty for its default.
+	ModelId string `protobuf:"bytes,5,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
 	// "voice_note" for what messengers play as one, else a provider's format name.
-	Format        string            `protobuf:"bytes,6,opt,name=format,proto3" json:"format,omitempty"`
-	Language      string            `protobuf:"bytes,7,opt,name=language,proto3" json:"language,omitempty"`
+	Format string `protobuf:"bytes,6,opt,name=format,proto3" json:"format,omitempty"`
+	// BCP 47 tag; empty to let the provider guess.
+	Language string `protobuf:"bytes,7,opt,name=language,proto3" json:"language,omitempty"`
+	// What only this provider understands, by the plugin's own names.
 	Options       map[string]string `protobuf:"bytes,8,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -123,11 +131,15 @@ func (x *SynthesizeRequest) GetOptions() map[string]string {
 	return nil
 }
 
+// AudioHead is what is known before the audio.
 type AudioHead struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	MimeType          string                 `protobuf:"bytes,1,opt,name=mime_type,json=mimeType,proto3" json:"mime_type,omitempty"`
-	SampleRate        uint32                 `protobuf:"varint,2,opt,name=sample_rate,json=sampleRate,proto3" json:"sample_rate,omitempty"`
-	ProviderRequestId string                 `protobuf:"bytes,3,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MIME type; empty when unknown.
+	MimeType string `protobuf:"bytes,1,opt,name=mime_type,json=mimeType,proto3" json:"mime_type,omitempty"`
+	// In Hertz; 0 when the format tells.
+	SampleRate uint32 `protobuf:"varint,2,opt,name=sample_rate,json=sampleRate,proto3" json:"sample_rate,omitempty"`
+	// To quote to the provider.
+	ProviderRequestId string `protobuf:"bytes,3,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -183,11 +195,15 @@ func (x *AudioHead) GetProviderRequestId() string {
 	return ""
 }
 
+// AudioTail is what is known after the audio.
 type AudioTail struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Duration      *durationpb.Duration   `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
-	BilledUnits   uint64                 `protobuf:"varint,2,opt,name=billed_units,json=billedUnits,proto3" json:"billed_units,omitempty"`
-	Unit          string                 `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Length of the audio; absent when unknown.
+	Duration *durationpb.Duration `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
+	// What the provider charges.
+	BilledUnits uint64 `protobuf:"varint,2,opt,name=billed_units,json=billedUnits,proto3" json:"billed_units,omitempty"`
+	// "character", "second", ...
+	Unit          string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,8 +259,11 @@ func (x *AudioTail) GetUnit() string {
 	return ""
 }
 
+// SynthesizeResponse is a part of the audio.
 type SynthesizeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Head, chunks, tail; a failure ends the stream.
+	//
 	// Types that are valid to be assigned to Part:
 	//
 	//	*SynthesizeResponse_Head
@@ -334,18 +353,22 @@ type isSynthesizeResponse_Part interface {
 }
 
 type SynthesizeResponse_Head struct {
+	// First.
 	Head *AudioHead `protobuf:"bytes,1,opt,name=head,proto3,oneof"`
 }
 
 type SynthesizeResponse_Chunk struct {
+	// The next bytes, at most 16 KiB.
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
 type SynthesizeResponse_Tail struct {
+	// Last.
 	Tail *AudioTail `protobuf:"bytes,3,opt,name=tail,proto3,oneof"`
 }
 
 type SynthesizeResponse_Failure struct {
+	// Why there is no more audio.
 	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3,oneof"`
 }
 
@@ -357,16 +380,25 @@ func (*SynthesizeResponse_Tail) isSynthesizeResponse_Part() {}
 
 func (*SynthesizeResponse_Failure) isSynthesizeResponse_Part() {}
 
+// PlaceCallRequest is a call to place.
 type PlaceCallRequest struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Installation     *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	IdempotencyKey   string                 `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	To               *Address               `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
-	From             *Address               `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
-	AgentId          string                 `protobuf:"bytes,5,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
-	Variables        map[string]string      `protobuf:"bytes,6,rep,name=variables,proto3" json:"variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	MaxDuration      *durationpb.Duration   `protobuf:"bytes,7,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
-	RecordingConsent bool                   `protobuf:"varint,8,opt,name=recording_consent,json=recordingConsent,proto3" json:"recording_consent,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// Id of the order; the same for every attempt at it.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// Whom to call.
+	To *Address `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// The number or account to call from.
+	From *Address `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// The provider's id of the agent that speaks.
+	AgentId string `protobuf:"bytes,5,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// What the agent is told of the person.
+	Variables map[string]string `protobuf:"bytes,6,rep,name=variables,proto3" json:"variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When to hang up; absent: the provider's limit.
+	MaxDuration *durationpb.Duration `protobuf:"bytes,7,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
+	// Whether the person agreed to a recording.
+	RecordingConsent bool `protobuf:"varint,8,opt,name=recording_consent,json=recordingConsent,proto3" json:"recording_consent,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -457,13 +489,17 @@ func (x *PlaceCallRequest) GetRecordingConsent() bool {
 	return false
 }
 
+// PlaceCallResponse names the call.
 type PlaceCallResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ProviderCallId string                 `protobuf:"bytes,1,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
-	State          string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Failure        *Failure               `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the call at the provider.
+	ProviderCallId string `protobuf:"bytes,1,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
+	// As in CallUpdate.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlaceCallResponse) Reset() {
@@ -517,10 +553,13 @@ func (x *PlaceCallResponse) GetFailure() *Failure {
 	return nil
 }
 
+// EndCallRequest names a call to end.
 type EndCallRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Installation   *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	ProviderCallId string                 `protobuf:"bytes,2,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// Id of the call at the provider.
+	ProviderCallId string `protobuf:"bytes,2,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -569,9 +608,11 @@ func (x *EndCallRequest) GetProviderCallId() string {
 	return ""
 }
 
+// EndCallResponse says whether it was ended.
 type EndCallResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Failure       *Failure               `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,10 +654,13 @@ func (x *EndCallResponse) GetFailure() *Failure {
 	return nil
 }
 
+// GetCallRequest names a call.
 type GetCallRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Installation   *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	ProviderCallId string                 `protobuf:"bytes,2,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// Id of the call at the provider.
+	ProviderCallId string `protobuf:"bytes,2,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -665,10 +709,13 @@ func (x *GetCallRequest) GetProviderCallId() string {
 	return ""
 }
 
+// GetCallResponse tells how a call is.
 type GetCallResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Call          *CallUpdate            `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As its webhook would have told.
+	Call *CallUpdate `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -717,11 +764,15 @@ func (x *GetCallResponse) GetFailure() *Failure {
 	return nil
 }
 
+// PullLeadsRequest asks for enquiries.
 type PullLeadsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// From next_cursor of the last answer; empty for the first.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// How many events at most; 0 means 100.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,12 +828,17 @@ func (x *PullLeadsRequest) GetLimit() uint32 {
 	return 0
 }
 
+// PullLeadsResponse holds enquiries.
 type PullLeadsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
-	More          bool                   `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were made.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Where to go on; stored only when the events are.
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Whether to ask again at once.
+	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// Set when the provider or the plugin refused.
+	Failure       *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -141,8 +141,11 @@ const (
 //
 // CallService places telephone calls.
 type CallServiceClient interface {
+	// PlaceCall dials, and returns when the provider has taken the order.
 	PlaceCall(ctx context.Context, in *PlaceCallRequest, opts ...grpc.CallOption) (*PlaceCallResponse, error)
+	// EndCall hangs up.
 	EndCall(ctx context.Context, in *EndCallRequest, opts ...grpc.CallOption) (*EndCallResponse, error)
+	// GetCall tells how a call is, for when its webhook did not come.
 	GetCall(ctx context.Context, in *GetCallRequest, opts ...grpc.CallOption) (*GetCallResponse, error)
 }
 
@@ -190,8 +193,11 @@ func (c *callServiceClient) GetCall(ctx context.Context, in *GetCallRequest, opt
 //
 // CallService places telephone calls.
 type CallServiceServer interface {
+	// PlaceCall dials, and returns when the provider has taken the order.
 	PlaceCall(context.Context, *PlaceCallRequest) (*PlaceCallResponse, error)
+	// EndCall hangs up.
 	EndCall(context.Context, *EndCallRequest) (*EndCallResponse, error)
+	// GetCall tells how a call is, for when its webhook did not come.
 	GetCall(context.Context, *GetCallRequest) (*GetCallResponse, error)
 	mustEmbedUnimplementedCallServiceServer()
 }
@@ -321,6 +327,7 @@ const (
 //
 // LeadSourceService is polled for enquiries.
 type LeadSourceServiceClient interface {
+	// PullLeads returns enquiries after a cursor.
 	PullLeads(ctx context.Context, in *PullLeadsRequest, opts ...grpc.CallOption) (*PullLeadsResponse, error)
 }
 
@@ -348,6 +355,7 @@ func (c *leadSourceServiceClient) PullLeads(ctx context.Context, in *PullLeadsRe
 //
 // LeadSourceService is polled for enquiries.
 type LeadSourceServiceServer interface {
+	// PullLeads returns enquiries after a cursor.
 	PullLeads(context.Context, *PullLeadsRequest) (*PullLeadsResponse, error)
 	mustEmbedUnimplementedLeadSourceServiceServer()
 }

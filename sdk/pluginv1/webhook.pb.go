@@ -27,13 +27,20 @@ const (
 type DeliveryState int32
 
 const (
+	// Ignored.
 	DeliveryState_DELIVERY_STATE_UNSPECIFIED DeliveryState = 0
-	DeliveryState_DELIVERY_STATE_ACCEPTED    DeliveryState = 1
-	DeliveryState_DELIVERY_STATE_SENT        DeliveryState = 2
-	DeliveryState_DELIVERY_STATE_DELIVERED   DeliveryState = 3
-	DeliveryState_DELIVERY_STATE_READ        DeliveryState = 4
-	DeliveryState_DELIVERY_STATE_PLAYED      DeliveryState = 5
-	DeliveryState_DELIVERY_STATE_FAILED      DeliveryState = 6
+	// The provider took it.
+	DeliveryState_DELIVERY_STATE_ACCEPTED DeliveryState = 1
+	// It is on its way.
+	DeliveryState_DELIVERY_STATE_SENT DeliveryState = 2
+	// It is on the person's device.
+	DeliveryState_DELIVERY_STATE_DELIVERED DeliveryState = 3
+	// The person read it.
+	DeliveryState_DELIVERY_STATE_READ DeliveryState = 4
+	// The person played the voice note.
+	DeliveryState_DELIVERY_STATE_PLAYED DeliveryState = 5
+	// It will not arrive.
+	DeliveryState_DELIVERY_STATE_FAILED DeliveryState = 6
 )
 
 // Enum value maps for DeliveryState.
@@ -89,7 +96,8 @@ func (DeliveryState) EnumDescriptor() ([]byte, []int) {
 type WebhookRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rest of the path after the plugin's name; empty for none.
-	Endpoint      string       `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The request as it arrived.
 	Request       *HttpRequest `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -141,8 +149,9 @@ func (x *WebhookRoute) GetRequest() *HttpRequest {
 
 // RouteWebhooksRequest carries requests that wait together.
 type RouteWebhooksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Requests      []*WebhookRoute        `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each is answered for itself.
+	Requests      []*WebhookRoute `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,11 +252,13 @@ func (x *RoutedPart) GetBody() []byte {
 type WebhookRouting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the signature holds. False is answered 401 and leaves no row.
-	Verified bool          `protobuf:"varint,1,opt,name=verified,proto3" json:"verified,omitempty"`
-	Parts    []*RoutedPart `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	Verified bool `protobuf:"varint,1,opt,name=verified,proto3" json:"verified,omitempty"`
+	// Its parts, one for each account; none when there is a final response.
+	Parts []*RoutedPart `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Set for handshakes, refusals and bodies of no tenant: the answer as it is.
 	FinalResponse *HttpResponse `protobuf:"bytes,3,opt,name=final_response,json=finalResponse,proto3" json:"final_response,omitempty"`
-	Failure       *Failure      `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Set when the plugin could not say; code MALFORMED is answered 400.
+	Failure       *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,8 +323,9 @@ func (x *WebhookRouting) GetFailure() *Failure {
 
 // RouteWebhooksResponse holds one routing per request, in order.
 type RouteWebhooksResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Routings      []*WebhookRouting      `protobuf:"bytes,1,rep,name=routings,proto3" json:"routings,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As many as there were requests.
+	Routings      []*WebhookRouting `protobuf:"bytes,1,rep,name=routings,proto3" json:"routings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -357,9 +369,11 @@ func (x *RouteWebhooksResponse) GetRoutings() []*WebhookRouting {
 
 // WebhookDelivery is one request for one installation.
 type WebhookDelivery struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Endpoint string                 `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	Request  *HttpRequest           `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rest of the path after the token; empty for none.
+	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The request as it arrived, with its part of the body.
+	Request *HttpRequest `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
 	// Confirmed keys that led here; events with other keys are dropped by the host.
 	MatchedKeys []*RouteKey `protobuf:"bytes,3,rep,name=matched_keys,json=matchedKeys,proto3" json:"matched_keys,omitempty"`
 	// The host spooled it and sends it now; received_at tells when it came.
@@ -437,9 +451,11 @@ func (x *WebhookDelivery) GetRouted() bool {
 
 // HandleWebhooksRequest carries requests of one installation that wait together.
 type HandleWebhooksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Installation  *Installation          `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
-	Deliveries    []*WebhookDelivery     `protobuf:"bytes,2,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The installation on whose behalf the call is made.
+	Installation *Installation `protobuf:"bytes,1,opt,name=installation,proto3" json:"installation,omitempty"`
+	// Each is answered for itself.
+	Deliveries    []*WebhookDelivery `protobuf:"bytes,2,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,12 +506,14 @@ func (x *HandleWebhooksRequest) GetDeliveries() []*WebhookDelivery {
 
 // WebhookResult answers one delivery.
 type WebhookResult struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Response *HttpResponse          `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The exact answer for the provider; absent: an empty 200.
+	Response *HttpResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
 	// Whether the signature holds. False is answered 401 and leaves no row.
 	Verified bool `protobuf:"varint,2,opt,name=verified,proto3" json:"verified,omitempty"`
 	// At most 500.
-	Events        []*Event `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*Event `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// Set when the plugin could not translate it; code MALFORMED is answered 400.
 	Failure       *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -561,8 +579,9 @@ func (x *WebhookResult) GetFailure() *Failure {
 
 // HandleWebhooksResponse holds one result per delivery, in order.
 type HandleWebhooksResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Results       []*WebhookResult       `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As many as there were deliveries.
+	Results       []*WebhookResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -609,12 +628,17 @@ type Referral struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "ad" or "post".
 	SourceType string `protobuf:"bytes,1,opt,name=source_type,json=sourceType,proto3" json:"source_type,omitempty"`
-	SourceId   string `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
-	SourceUrl  string `protobuf:"bytes,3,opt,name=source_url,json=sourceUrl,proto3" json:"source_url,omitempty"`
-	Headline   string `protobuf:"bytes,4,opt,name=headline,proto3" json:"headline,omitempty"`
-	Body       string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	// The provider's id of the advertisement or post.
+	SourceId string `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	// Its public address; may be empty.
+	SourceUrl string `protobuf:"bytes,3,opt,name=source_url,json=sourceUrl,proto3" json:"source_url,omitempty"`
+	// Its headline.
+	Headline string `protobuf:"bytes,4,opt,name=headline,proto3" json:"headline,omitempty"`
+	// Its text.
+	Body string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
 	// Click id for the provider's conversions API.
-	ClickId       string `protobuf:"bytes,6,opt,name=click_id,json=clickId,proto3" json:"click_id,omitempty"`
+	ClickId string `protobuf:"bytes,6,opt,name=click_id,json=clickId,proto3" json:"click_id,omitempty"`
+	// Its picture or video; may be empty.
 	MediaUrl      string `protobuf:"bytes,7,opt,name=media_url,json=mediaUrl,proto3" json:"media_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -703,13 +727,19 @@ func (x *Referral) GetMediaUrl() string {
 type InboundMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique within the account; the host keeps one message per id.
-	ProviderMessageId string    `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
-	From              *Party    `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
-	To                *Address  `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
-	Content           *Content  `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
-	ReplyToMessageId  string    `protobuf:"bytes,5,opt,name=reply_to_message_id,json=replyToMessageId,proto3" json:"reply_to_message_id,omitempty"`
-	Referral          *Referral `protobuf:"bytes,6,opt,name=referral,proto3" json:"referral,omitempty"`
-	Forwarded         bool      `protobuf:"varint,7,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
+	// Who wrote.
+	From *Party `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// The account written to.
+	To *Address `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// What the message says.
+	Content *Content `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	// Provider id of the message that this one answers; empty for none.
+	ReplyToMessageId string `protobuf:"bytes,5,opt,name=reply_to_message_id,json=replyToMessageId,proto3" json:"reply_to_message_id,omitempty"`
+	// What brought the person here; absent for none.
+	Referral *Referral `protobuf:"bytes,6,opt,name=referral,proto3" json:"referral,omitempty"`
+	// Whether the person passed on what another wrote.
+	Forwarded bool `protobuf:"varint,7,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
 	// Until when free-form replies are allowed; absent: no such limit.
 	WindowExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=window_expires_at,json=windowExpiresAt,proto3" json:"window_expires_at,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -804,14 +834,19 @@ func (x *InboundMessage) GetWindowExpiresAt() *timestamppb.Timestamp {
 
 // MessageEcho is a message the tenant sent by other means, such as the phone app.
 type MessageEcho struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	ProviderMessageId string                 `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
-	To                *Party                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
-	From              *Address               `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	Content           *Content               `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
-	ReplyToMessageId  string                 `protobuf:"bytes,5,opt,name=reply_to_message_id,json=replyToMessageId,proto3" json:"reply_to_message_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message at the provider.
+	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
+	// Whom the tenant wrote to.
+	To *Party `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// The account written from.
+	From *Address `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// What the message says.
+	Content *Content `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	// Provider id of the message that this one answers; empty for none.
+	ReplyToMessageId string `protobuf:"bytes,5,opt,name=reply_to_message_id,json=replyToMessageId,proto3" json:"reply_to_message_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *MessageEcho) Reset() {
@@ -881,18 +916,23 @@ func (x *MessageEcho) GetReplyToMessageId() string {
 
 // DeliveryUpdate is a tick on a message we sent.
 type DeliveryUpdate struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	ProviderMessageId string                 `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message at the provider.
+	ProviderMessageId string `protobuf:"bytes,1,opt,name=provider_message_id,json=providerMessageId,proto3" json:"provider_message_id,omitempty"`
 	// The key of the SendRequest, when the provider carries it back.
-	IdempotencyKey string        `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	State          DeliveryState `protobuf:"varint,3,opt,name=state,proto3,enum=strato.plugin.v1.DeliveryState" json:"state,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// How far the message is.
+	State DeliveryState `protobuf:"varint,3,opt,name=state,proto3,enum=strato.plugin.v1.DeliveryState" json:"state,omitempty"`
 	// Set with FAILED.
-	Failure         *Failure               `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
-	PricingCategory string                 `protobuf:"bytes,5,opt,name=pricing_category,json=pricingCategory,proto3" json:"pricing_category,omitempty"`
+	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// What the provider charges it as; empty when unknown.
+	PricingCategory string `protobuf:"bytes,5,opt,name=pricing_category,json=pricingCategory,proto3" json:"pricing_category,omitempty"`
+	// Until when free-form replies are allowed; absent when not told.
 	WindowExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=window_expires_at,json=windowExpiresAt,proto3" json:"window_expires_at,omitempty"`
-	Recipient       *Party                 `protobuf:"bytes,7,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The person, as this event names them.
+	Recipient     *Party `protobuf:"bytes,7,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeliveryUpdate) Reset() {
@@ -976,15 +1016,19 @@ func (x *DeliveryUpdate) GetRecipient() *Party {
 
 // ContactUpdate changes what is known of a person.
 type ContactUpdate struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Contact *Party                 `protobuf:"bytes,1,opt,name=contact,proto3" json:"contact,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The person as they are now.
+	Contact *Party `protobuf:"bytes,1,opt,name=contact,proto3" json:"contact,omitempty"`
 	// Addresses that named this person before and now belong to the same one.
-	PreviousAddresses []*Address        `protobuf:"bytes,2,rep,name=previous_addresses,json=previousAddresses,proto3" json:"previous_addresses,omitempty"`
-	Fields            map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	TagsAdded         []string          `protobuf:"bytes,4,rep,name=tags_added,json=tagsAdded,proto3" json:"tags_added,omitempty"`
-	TagsRemoved       []string          `protobuf:"bytes,5,rep,name=tags_removed,json=tagsRemoved,proto3" json:"tags_removed,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	PreviousAddresses []*Address `protobuf:"bytes,2,rep,name=previous_addresses,json=previousAddresses,proto3" json:"previous_addresses,omitempty"`
+	// Custom fields that changed; an empty value removes one.
+	Fields map[string]string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Tags that the person has now.
+	TagsAdded []string `protobuf:"bytes,4,rep,name=tags_added,json=tagsAdded,proto3" json:"tags_added,omitempty"`
+	// Tags that the person has no more.
+	TagsRemoved   []string `protobuf:"bytes,5,rep,name=tags_removed,json=tagsRemoved,proto3" json:"tags_removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ContactUpdate) Reset() {
@@ -1054,9 +1098,11 @@ func (x *ContactUpdate) GetTagsRemoved() []string {
 
 // ConsentChange is an opt-in or opt-out made at the provider.
 type ConsentChange struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Contact *Party                 `protobuf:"bytes,1,opt,name=contact,proto3" json:"contact,omitempty"`
-	OptedIn bool                   `protobuf:"varint,2,opt,name=opted_in,json=optedIn,proto3" json:"opted_in,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The person.
+	Contact *Party `protobuf:"bytes,1,opt,name=contact,proto3" json:"contact,omitempty"`
+	// True for an opt-in, false for an opt-out.
+	OptedIn bool `protobuf:"varint,2,opt,name=opted_in,json=optedIn,proto3" json:"opted_in,omitempty"`
 	// "marketing" or "all".
 	Scope         string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1116,13 +1162,19 @@ func (x *ConsentChange) GetScope() string {
 
 // LeadCaptured is an enquiry made at the provider, such as a lead form.
 type LeadCaptured struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	ProviderLeadId   string                 `protobuf:"bytes,1,opt,name=provider_lead_id,json=providerLeadId,proto3" json:"provider_lead_id,omitempty"`
-	Contact          *Party                 `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
-	Source           string                 `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	Campaign         string                 `protobuf:"bytes,4,opt,name=campaign,proto3" json:"campaign,omitempty"`
-	Fields           map[string]string      `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	ListingReference string                 `protobuf:"bytes,6,opt,name=listing_reference,json=listingReference,proto3" json:"listing_reference,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the enquiry at the provider.
+	ProviderLeadId string `protobuf:"bytes,1,opt,name=provider_lead_id,json=providerLeadId,proto3" json:"provider_lead_id,omitempty"`
+	// The person.
+	Contact *Party `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
+	// Where it was made, such as the name of a form.
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// Which campaign brought it; may be empty.
+	Campaign string `protobuf:"bytes,4,opt,name=campaign,proto3" json:"campaign,omitempty"`
+	// The answers by question.
+	Fields map[string]string `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Which property it is about; empty when unknown.
+	ListingReference string `protobuf:"bytes,6,opt,name=listing_reference,json=listingReference,proto3" json:"listing_reference,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1201,17 +1253,25 @@ func (x *LeadCaptured) GetListingReference() string {
 
 // CallUpdate is the progress or the end of a call.
 type CallUpdate struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ProviderCallId string                 `protobuf:"bytes,1,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
-	IdempotencyKey string                 `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	State          string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	Duration       *durationpb.Duration   `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
-	Recording      *MediaRef              `protobuf:"bytes,5,opt,name=recording,proto3" json:"recording,omitempty"`
-	TranscriptJson []byte                 `protobuf:"bytes,6,opt,name=transcript_json,json=transcriptJson,proto3" json:"transcript_json,omitempty"`
-	Summary        string                 `protobuf:"bytes,7,opt,name=summary,proto3" json:"summary,omitempty"`
-	DataCollected  map[string]string      `protobuf:"bytes,8,rep,name=data_collected,json=dataCollected,proto3" json:"data_collected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the call at the provider.
+	ProviderCallId string `protobuf:"bytes,1,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
+	// That of the PlaceCallRequest, when the provider carries it back.
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// "queued", "ringing", "in_progress", "completed", "no_answer", "busy", "failed" or "cancelled".
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// How long they spoke; absent when unknown.
+	Duration *durationpb.Duration `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
+	// The recording; absent for none.
+	Recording *MediaRef `protobuf:"bytes,5,opt,name=recording,proto3" json:"recording,omitempty"`
+	// Who said what, JSON; empty for none.
+	TranscriptJson []byte `protobuf:"bytes,6,opt,name=transcript_json,json=transcriptJson,proto3" json:"transcript_json,omitempty"`
+	// What was said, in short; may be empty.
+	Summary string `protobuf:"bytes,7,opt,name=summary,proto3" json:"summary,omitempty"`
+	// What the agent found out, by name.
+	DataCollected map[string]string `protobuf:"bytes,8,rep,name=data_collected,json=dataCollected,proto3" json:"data_collected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallUpdate) Reset() {
@@ -1302,11 +1362,15 @@ func (x *CallUpdate) GetDataCollected() map[string]string {
 
 // TemplateUpdate is a change of a template's standing.
 type TemplateUpdate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Language      string                 `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
-	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider's name for it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// BCP 47 tag, as the provider writes it.
+	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
+	// As in Template.
+	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// The provider's reason; may be empty.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1371,10 +1435,13 @@ func (x *TemplateUpdate) GetReason() string {
 
 // AccountUpdate is news about the provider account itself.
 type AccountUpdate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
-	State         HealthState            `protobuf:"varint,3,opt,name=state,proto3,enum=strato.plugin.v1.HealthState" json:"state,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "quality", "limit", "restriction", "credentials", or what the provider says.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Words for the tenant.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What it means for the installation; unspecified: nothing.
+	State         HealthState `protobuf:"varint,3,opt,name=state,proto3,enum=strato.plugin.v1.HealthState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,9 +1499,11 @@ func (x *AccountUpdate) GetState() HealthState {
 
 // Unrecognized keeps an event the plugin has no words for.
 type Unrecognized struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProviderType  string                 `protobuf:"bytes,1,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
-	Raw           []byte                 `protobuf:"bytes,2,opt,name=raw,proto3" json:"raw,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider's own name for the event.
+	ProviderType string `protobuf:"bytes,1,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
+	// The event as it came.
+	Raw           []byte `protobuf:"bytes,2,opt,name=raw,proto3" json:"raw,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1487,12 +1556,15 @@ func (x *Unrecognized) GetRaw() []byte {
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Same fact, same key: the host takes each once per installation.
-	DedupeKey  string                 `protobuf:"bytes,1,opt,name=dedupe_key,json=dedupeKey,proto3" json:"dedupe_key,omitempty"`
+	DedupeKey string `protobuf:"bytes,1,opt,name=dedupe_key,json=dedupeKey,proto3" json:"dedupe_key,omitempty"`
+	// The provider's time; absent: the time of arrival.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// The account it belongs to, first the one the account is known by.
 	RouteKeys []*RouteKey `protobuf:"bytes,3,rep,name=route_keys,json=routeKeys,proto3" json:"route_keys,omitempty"`
 	// Events with one key are processed in order; empty: no order needed.
 	OrderingKey string `protobuf:"bytes,4,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
+	// Receivers keep a kind that they do not know without acting on it.
+	//
 	// Types that are valid to be assigned to Payload:
 	//
 	//	*Event_Inbound
@@ -1670,42 +1742,52 @@ type isEvent_Payload interface {
 }
 
 type Event_Inbound struct {
+	// A person wrote.
 	Inbound *InboundMessage `protobuf:"bytes,10,opt,name=inbound,proto3,oneof"`
 }
 
 type Event_Delivery struct {
+	// A message moved on.
 	Delivery *DeliveryUpdate `protobuf:"bytes,11,opt,name=delivery,proto3,oneof"`
 }
 
 type Event_Contact struct {
+	// A person changed.
 	Contact *ContactUpdate `protobuf:"bytes,12,opt,name=contact,proto3,oneof"`
 }
 
 type Event_Consent struct {
+	// A person opted in or out.
 	Consent *ConsentChange `protobuf:"bytes,13,opt,name=consent,proto3,oneof"`
 }
 
 type Event_Lead struct {
+	// An enquiry.
 	Lead *LeadCaptured `protobuf:"bytes,14,opt,name=lead,proto3,oneof"`
 }
 
 type Event_Call struct {
+	// A call moved on.
 	Call *CallUpdate `protobuf:"bytes,15,opt,name=call,proto3,oneof"`
 }
 
 type Event_Template struct {
+	// A template changed.
 	Template *TemplateUpdate `protobuf:"bytes,16,opt,name=template,proto3,oneof"`
 }
 
 type Event_Account struct {
+	// The account changed.
 	Account *AccountUpdate `protobuf:"bytes,17,opt,name=account,proto3,oneof"`
 }
 
 type Event_Unrecognized struct {
+	// Something without words here.
 	Unrecognized *Unrecognized `protobuf:"bytes,18,opt,name=unrecognized,proto3,oneof"`
 }
 
 type Event_Echo struct {
+	// The tenant wrote by other means.
 	Echo *MessageEcho `protobuf:"bytes,19,opt,name=echo,proto3,oneof"`
 }
 
