@@ -3,6 +3,9 @@ package host_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -22,6 +25,10 @@ func helper(role string, args []string) {
 			panic(err)
 		}
 		fmt.Println(c.PID)
+		select {}
+	case "loopback":
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+		fmt.Println(s.URL)
 		select {}
 	case "leak":
 		cycle(dir, runtimeDir)

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 // binary builds the test plugin in one of its modes, once.
-func binary(t *testing.T, mode string) string {
+func binary(t testing.TB, mode string) string {
 	t.Helper()
 	build, _ := builds.LoadOrStore(mode, sync.OnceValues(func() (string, error) {
 		out := filepath.Join(buildDir, "echo-"+mode)
@@ -63,7 +63,7 @@ func binary(t *testing.T, mode string) string {
 
 // install puts the test plugin under dir, with its manifest changed by edits:
 // pairs of old and new text.
-func install(t *testing.T, dir, name, mode string, edits ...string) string {
+func install(t testing.TB, dir, name, mode string, edits ...string) string {
 	t.Helper()
 	folder := filepath.Join(dir, name)
 	require.NoError(t, os.MkdirAll(folder, 0o755))
@@ -79,7 +79,7 @@ func install(t *testing.T, dir, name, mode string, edits ...string) string {
 
 // writeExecutable writes through a second name, so that no process that some
 // other test forks can hold the file open for writing while it is executed.
-func writeExecutable(t *testing.T, path string, content []byte) {
+func writeExecutable(t testing.TB, path string, content []byte) {
 	t.Helper()
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
