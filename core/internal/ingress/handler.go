@@ -56,10 +56,11 @@ type answer struct {
 	result   string // for the counter
 }
 
-// Serve answers one webhook for plugin, at the path behind the plugin's name:
-// empty or "/" for the provider-level address, "/{token}" and perhaps an
-// endpoint for an installation's. Errors are faults, and nothing was stored.
-func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, plugin, rest string) error {
+// Serve answers one webhook: at a plugin's provider-level address, or, when the
+// path has a token, at an installation's own. An error is a fault; then nothing
+// was written, and what was stored, if anything, does no harm when it comes again.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
+	plugin, token := r.PathValue("plugin"), r.PathValue("token")
 	release, err := h.Registry.Plugin(plugin)
 	if err != nil {
 		return ErrNotFound
@@ -74,12 +75,11 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, plugin, rest str
 		return ErrMalformed.With(err)
 	}
 	req := wire(r, body, h.Client(r))
-	token, endpoint, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
 	var a answer
 	if token == "" {
 		a, err = h.shared(r.Context(), release, req)
 	} else {
-		a, err = h.direct(r.Context(), release, token, endpoint, req)
+		a, err = h.direct(r.Context(), release, token, req)
 	}
 	if err != nil {
 		h.Metrics.count(plugin, resultOf(err))
@@ -119,7 +119,7 @@ func write(w http.ResponseWriter, r *pluginv1.HttpResponse) {
 }
 
 // direct answers a webhook at an installation's own address.
-func (h *Handler) direct(ctx context.Context, p host.Release, token, endpoint string, req *pluginv1.HttpRequest) (answer, error) {
+func (h *Handler) direct(ctx context.Context, p host.Release, token string, req *pluginv1.HttpRequest) (answer, error) {
 	target, err := h.Directory.ByToken(ctx, p.Name, token)
 	if errors.Is(err, installation.ErrNotFound) {
 		return answer{}, ErrNotFound
@@ -137,7 +137,7 @@ func (h *Handler) direct(ctx context.Context, p host.Release, token, endpoint st
 	if live.State == installation.Disabled {
 		return answer{}, ErrNotFound
 	}
-	d := &pluginv1.WebhookDelivery{Endpoint: endpoint, Request: req}
+	d := &pluginv1.WebhookDelivery{Request: req}
 	for _, k := range live.Keys {
 		d.MatchedKeys = append(d.MatchedKeys, &pluginv1.RouteKey{Kind: k.Kind, Value: k.Value})
 	}

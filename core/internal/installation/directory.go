@@ -78,6 +78,13 @@ func (d *Directory) Load(ctx context.Context, t Target) (*Live, error) {
 // after a change.
 func (d *Directory) Forget(t Target) { d.live.Invalidate(t) }
 
+// ForgetAll drops everything remembered, for when word of changes may have been
+// missed.
+func (d *Directory) ForgetAll() {
+	d.live.InvalidateAll()
+	d.targets.InvalidateAll()
+}
+
 func (d *Directory) openSecrets(ctx context.Context, s tenant.Scope, i ID) (map[string]string, error) {
 	rows := []secretRow{}
 	err := s.Query(ctx, &rows, `

@@ -137,6 +137,31 @@ func (c *Configurator) Test(ctx context.Context, t installation.Target) (*instal
 	return out, err
 }
 
+// SetState switches an installation off, or on again. One that never had settings
+// that work cannot be switched on.
+func (c *Configurator) SetState(ctx context.Context, t installation.Target, to installation.State) (*installation.Installation, error) {
+	var out *installation.Installation
+	err := c.Pool.Do(ctx, t.Tenant, func(ctx context.Context, s tenant.Scope) error {
+		have, err := installation.Get(ctx, s, t.Installation)
+		if err != nil {
+			return err
+		}
+		if to == installation.Active && have.Revision == 0 {
+			return ErrSettings.Saying("The installation has no settings yet. Save them first.")
+		}
+		if err := installation.SetState(ctx, s, t.Installation, to); err != nil {
+			return err
+		}
+		out, err = installation.Get(ctx, s, t.Installation)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Changed(ctx, t)
+	return out, nil
+}
+
 // validate asks the plugin about settings without the network.
 func (r *Registry) validate(ctx context.Context, l *installation.Live) error {
 	var resp *pluginv1.ValidateSettingsResponse

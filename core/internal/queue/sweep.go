@@ -26,6 +26,8 @@ type Sweep struct {
 	Find string
 	// Act moves a row on. It checks again what Find saw.
 	Act func(ctx context.Context, s tenant.Scope, id uuid.UUID) error
+	// Do takes the place of Find and Act for upkeep that belongs to no tenant.
+	Do func(ctx context.Context, s tenant.Sys) error
 }
 
 type querier interface {
@@ -64,6 +66,9 @@ func (r *Runner) round(ctx context.Context, d tenant.Database, w Sweep) error {
 			"select pg_try_advisory_xact_lock(hashtextextended($1, 0))", "sweep "+w.Name)
 		if err != nil || !free {
 			return err
+		}
+		if w.Do != nil {
+			return w.Do(ctx, s)
 		}
 		return s.Query(ctx, func(scan func(...any) error) error {
 			var t, i uuid.UUID

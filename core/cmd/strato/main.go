@@ -1,0 +1,24 @@
+// Command strato is the server of Strato and its tools.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/stratohub/strato/core/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	err := cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Environ())
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "strato:", err)
+		os.Exit(cli.ExitCode(err))
+	}
+}

@@ -1,0 +1,111 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stratohub/strato/core/internal/contact"
+	"github.com/stratohub/strato/core/internal/conversation"
+	"github.com/stratohub/strato/core/internal/id"
+	"github.com/stratohub/strato/core/internal/lead"
+	"github.com/stratohub/strato/core/internal/rbac"
+	"github.com/stratohub/strato/core/internal/rest"
+	"github.com/stratohub/strato/core/internal/tenant"
+)
+
+// byTime is the place in a list that is ordered by a time, then by id.
+type byTime struct {
+	At time.Time `json:"t"`
+	ID uuid.UUID `json:"i"`
+}
+
+type conversationList struct {
+	rest.PageQuery
+	Lead     lead.ID             `query:"lead" format:"uuid" doc:"Only conversations of this lead."`
+	Contact  contact.ID          `query:"contact" format:"uuid" doc:"Only conversations with this contact."`
+	Status   conversation.Status `query:"status" enum:"open,pending,closed" doc:"Only conversations of this status."`
+	Assignee uuid.UUID           `query:"assignee" format:"uuid" doc:"Only conversations of this agent."`
+}
+
+func listConversations(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *conversationList) (rest.Page[conversation.View], error) {
+	f := conversation.Filter{LeadID: in.Lead, ContactID: in.Contact, Status: in.Status, AssigneeID: in.Assignee, Limit: in.Fetch()}
+	k, err := rest.Key[byTime](in.PageQuery)
+	if err != nil {
+		return rest.Page[conversation.View]{}, err
+	}
+	if k != nil {
+		f.BeforeAt, f.BeforeID = k.At, id.From[conversation.Conversation](k.ID)
+	}
+	rows, err := conversation.List(ctx, s, f)
+	return rest.NewPage(in.PageQuery, rows, func(v conversation.View) byTime { return byTime{v.LastMessageAt, v.ID.UUID} }), err
+}
+
+type conversationPath struct {
+	ID conversation.ID `path:"id" format:"uuid"`
+}
+
+func getConversation(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *conversationPath) (*conversation.View, error) {
+	return conversation.Get(ctx, s, in.ID)
+}
+
+type messageList struct {
+	conversationPath
+	rest.PageQuery
+}
+
+func listMessages(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *messageList) (rest.Page[conversation.Message], error) {
+	var at time.Time
+	var from conversation.MessageID
+	k, err := rest.Key[byTime](in.PageQuery)
+	if err != nil {
+		return rest.Page[conversation.Message]{}, err
+	}
+	if k != nil {
+		at, from = k.At, id.From[conversation.Message](k.ID)
+	}
+	rows, err := conversation.Messages(ctx, s, in.ID, at, from, in.Fetch())
+	return rest.NewPage(in.PageQuery, rows, func(m conversation.Message) byTime { return byTime{m.OccurredAt, m.ID.UUID} }), err
+}
+
+type messageDraft struct {
+	conversationPath
+	Body struct {
+		Text    string                 `json:"text" minLength:"1" maxLength:"4096" doc:"What to say." example:"¡Hola! ¿Querés verlo mañana a las 18?"`
+		ReplyTo conversation.MessageID `json:"reply_to,omitzero" required:"false" format:"uuid" doc:"The message it answers, of the same conversation."`
+	}
+}
+
+func sendMessage(ctx context.Context, s tenant.Scope, a rbac.Actor, in *messageDraft) (*conversation.Message, error) {
+	return conversation.Send(ctx, s, conversation.Draft{
+		Conversation: in.ID, Text: in.Body.Text, ReplyTo: in.Body.ReplyTo, Author: conversation.ByUser, AuthorID: a.User.UUID,
+	})
+}
+
+type messagePath struct {
+	conversationPath
+	Message conversation.MessageID `path:"message" format:"uuid"`
+}
+
+func resendMessage(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *messagePath) (*conversation.Message, error) {
+	return conversation.Resend(ctx, s, in.ID, in.Message)
+}
+
+type holderInput struct {
+	conversationPath
+	Body struct {
+		Holder conversation.Holder `json:"holder" enum:"bot,human" doc:"human: I take it. bot: the assistant goes on."`
+	}
+}
+
+func setHolder(ctx context.Context, s tenant.Scope, a rbac.Actor, in *holderInput) (*conversation.Conversation, error) {
+	if in.Body.Holder == conversation.HeldByBot {
+		return conversation.HandBack(ctx, s, in.ID, a.User.UUID)
+	}
+	return conversation.TakeOver(ctx, s, in.ID, a.User.UUID)
+}
+
+func markRead(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *conversationPath) (*conversation.Conversation, error) {
+	return conversation.MarkRead(ctx, s, in.ID)
+}
