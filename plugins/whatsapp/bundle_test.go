@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -166,8 +167,8 @@ func (h *hooks) deliveries(id string) []sdk.DeliveryUpdate {
 func (h *hooks) last() (sdk.InboundMessage, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i := len(h.events) - 1; i >= 0; i-- {
-		if m, ok := h.events[i].Payload.(sdk.InboundMessage); ok {
+	for _, e := range slices.Backward(h.events) {
+		if m, ok := e.Payload.(sdk.InboundMessage); ok {
 			return m, true
 		}
 	}

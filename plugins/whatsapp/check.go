@@ -142,8 +142,7 @@ func ok(name, pointer, message string) sdk.Check {
 // if the token is what the provider complains of, else that of the object.
 func refused(result *sdk.CheckResult, name, pointer string, err error) {
 	check := sdk.Check{Name: name, State: sdk.HealthFailed, Pointer: pointer, Err: err, Message: "The provider could not be asked."}
-	var f *failure.Failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*failure.Failure](err); ok {
 		check.Message = f.Message
 		switch {
 		case f.Code == failure.Auth:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/stratohub/strato/sdk/httpx"
@@ -35,10 +36,11 @@ type call struct {
 // do makes one attempt at c and reads the answer into out, if that is not nil.
 // Every error holds a failure.
 func (g graph) do(ctx context.Context, c call, out any) error {
-	at := g.base
-	for _, p := range c.path {
-		at += "/" + url.PathEscape(p)
+	path := make([]string, len(c.path))
+	for i, p := range c.path {
+		path[i] = url.PathEscape(p)
 	}
+	at := g.base + "/" + strings.Join(path, "/")
 	if len(c.query) > 0 {
 		at += "?" + c.query.Encode()
 	}

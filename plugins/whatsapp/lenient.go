@@ -34,8 +34,7 @@ func (s *str) UnmarshalJSON(b []byte) error {
 // their field as it was. It fails only if b is not JSON.
 func read(b []byte, dst any) error {
 	err := json.Unmarshal(b, dst)
-	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return nil
 	}
 	return err

@@ -152,11 +152,9 @@ func refuse(e graphBody, status, attempt int) *failure.Failure {
 	}
 	// The provider's own details name the parameter that is wrong. Its message
 	// is left out: that of a bad token quotes the token.
-	if details := clip(string(e.Data.Details), 300); details != "" {
-		switch f.Code {
-		case failure.InvalidRequest, failure.Template, failure.Media:
-			f.Message += ": " + details
-		}
+	details := clip(string(e.Data.Details), 300)
+	if details != "" && (f.Code == failure.InvalidRequest || f.Code == failure.Template || f.Code == failure.Media) {
+		f.Message += ": " + details
 	}
 	return f
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -130,6 +129,6 @@ func TestRefusalDetails(t *testing.T) {
 		require.NotContains(t, f.Error(), "EAAsecret")
 		f = refuse(graphBody{Code: "190", Message: "Malformed access token EAAsecret"}, 401, 1)
 		require.NotContains(t, f.Error(), "EAAsecret")
-		require.True(t, errors.Is(f, &failure.Failure{Code: failure.Auth}))
+		require.ErrorIs(t, f, &failure.Failure{Code: failure.Auth})
 	})
 }

@@ -134,8 +134,7 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 
 // cause takes the URL out of an error of net/http.
 func cause(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -125,8 +125,7 @@ func answer(w http.ResponseWriter) func(v any, err error) {
 
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	var r *Refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*Refusal](err); ok {
 		status = r.Status
 	}
 	write(w, status, map[string]string{"error": err.Error()})

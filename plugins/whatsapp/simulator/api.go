@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -133,7 +134,7 @@ func pick(o map[string]any, fields string) map[string]any {
 		return o
 	}
 	out := map[string]any{"id": o["id"]}
-	for _, f := range strings.Split(fields, ",") {
+	for f := range strings.SplitSeq(fields, ",") {
 		if v, ok := o[f]; ok {
 			out[f] = v
 		}
@@ -167,9 +168,7 @@ func page(v visit, items []map[string]any) {
 func (s *Simulator) profile(label string) map[string]any {
 	out := map[string]any{"messaging_product": "whatsapp", "about": "Propiedades en Buenos Aires"}
 	s.state.View(func(st *state) {
-		for k, v := range st.account(label).Profile {
-			out[k] = v
-		}
+		maps.Copy(out, st.account(label).Profile)
 	})
 	return out
 }

@@ -193,7 +193,7 @@ func TestFiles(t *testing.T) {
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer "+b.settings["access_token"])
 		req.Header.Set("Content-Type", w.FormDataContentType())
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := (&http.Client{}).Do(req)
 		require.NoError(t, err)
 		defer func() { _ = resp.Body.Close() }()
 		a := answer{status: resp.StatusCode, body: map[string]any{}}

@@ -230,7 +230,7 @@ func TestRequestFaults(t *testing.T) {
 			b.SetFaults(f)
 			failed := make(chan error, 1)
 			go func() {
-				_, err := b.try(t, http.MethodPost, b.settings["phone_number_id"]+"/messages",
+				_, err := b.try(t.Context(), http.MethodPost, b.settings["phone_number_id"]+"/messages",
 					`{"messaging_product":"whatsapp","to":"`+lucia+`","text":{"body":"buenas"},"biz_opaque_callback_data":"k"}`)
 				failed <- err
 			}()

@@ -62,9 +62,9 @@ func oggPage(b *bytes.Buffer, flags byte, granule uint64, number uint32, packets
 	page = binary.LittleEndian.AppendUint64(page, granule)
 	page = binary.LittleEndian.AppendUint32(page, 1)
 	page = binary.LittleEndian.AppendUint32(page, number)
-	page = append(page, 0, 0, 0, 0, byte(len(packets)))
+	page = append(page, 0, 0, 0, 0, uint8(len(packets)&0xff))
 	for _, p := range packets {
-		page = append(page, byte(len(p)))
+		page = append(page, uint8(len(p)&0xff))
 	}
 	for _, p := range packets {
 		page = append(page, p...)

@@ -35,6 +35,8 @@ type Simulator struct {
 	sender   *simulator.Sender
 	batches  batches
 	limits   limits
+	// handshakes asks whether a webhook's address is the agency's.
+	handshakes *http.Client
 	// closing releases the requests that hang on purpose.
 	closing chan struct{}
 	once    sync.Once
@@ -54,7 +56,10 @@ func New(o Options) (*Simulator, error) {
 			*d = otherwise
 		}
 	}
-	s := &Simulator{options: o, schedule: simulator.NewScheduler(), closing: make(chan struct{})}
+	s := &Simulator{
+		options: o, schedule: simulator.NewScheduler(), closing: make(chan struct{}),
+		handshakes: &http.Client{Timeout: 10 * time.Second},
+	}
 	s.sender = simulator.NewSender(s.schedule)
 	s.sender.FirstRetry = o.FirstRetry
 	var err error

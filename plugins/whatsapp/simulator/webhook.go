@@ -145,7 +145,7 @@ func encode(v any, escape bool) []byte {
 		case r == '/':
 			out = append(out, '\\', '/')
 		case r < utf8.RuneSelf:
-			out = append(out, byte(r))
+			out = append(out, raw[0])
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
 			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
@@ -208,7 +208,7 @@ func (s *Simulator) verify(ctx context.Context, callback, token string) bool {
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.handshakes.Do(req)
 	if err != nil {
 		return false
 	}
