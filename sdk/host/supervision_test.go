@@ -24,7 +24,13 @@ import (
 func TestNoOrphans(t *testing.T) {
 	t.Parallel()
 
-	for name, signal := range map[string]syscall.Signal{"kill": syscall.SIGKILL, "terminate": syscall.SIGTERM} {
+	for name, tt := range map[string]struct {
+		signal syscall.Signal
+		// stopped plugins cannot see the end of their lifeline.
+		stopped bool
+	}{
+		"kill": {syscall.SIGKILL, false}, "terminate": {syscall.SIGTERM, false}, "kill with a hung plugin": {syscall.SIGKILL, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
@@ -41,7 +47,10 @@ func TestNoOrphans(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, alive(pid))
 
-			require.NoError(t, cmd.Process.Signal(signal))
+			if tt.stopped {
+				require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+			}
+			require.NoError(t, cmd.Process.Signal(tt.signal))
 			_ = cmd.Wait()
 			require.Eventually(t, func() bool { return !alive(pid) }, time.Second, time.Millisecond, "the plugin outlived its host")
 
@@ -355,10 +364,14 @@ func TestReplaceUnderLoad(t *testing.T) {
 	require.Zero(t, status(t, h).Exits)
 }
 
+// A parked plugin leaves by itself when its lifeline is closed: here nobody
+// would kill it.
 func TestPark(t *testing.T) {
 	t.Parallel()
 
-	h := echo(t, host.Config{})
+	timing := quick()
+	timing.Kill = time.Hour
+	h := echo(t, host.Config{Timing: timing})
 	i := installation("i", 1, "a", "token-1234")
 	_, err := send(t.Context(), h, i, "hello")
 	require.NoError(t, err)
