@@ -13,7 +13,7 @@ import (
 // metadata, or to its account if it has none; nothing else of the body goes
 // along but the entry's id and time. Changes of no account are dropped.
 func split(b []byte) ([]sdk.RoutedPart, error) {
-	var e envelope
+	var e rawEnvelope
 	if err := read(b, &e); err != nil || !isObject(trimmed(b)) {
 		return nil, failure.New(failure.Malformed, "the body of the webhook is not a JSON object")
 	}
@@ -22,9 +22,8 @@ func split(b []byte) ([]sdk.RoutedPart, error) {
 	}
 	shares := map[sdk.RouteKey]*share{}
 	var order []sdk.RouteKey
-	for i, raw := range e.Entries {
-		var n entry
-		if read(raw, &n) != nil || n.ID == testAccount {
+	for i, n := range e.Entries {
+		if n.ID == testAccount {
 			continue
 		}
 		for _, c := range n.Changes {
@@ -46,6 +45,18 @@ func split(b []byte) ([]sdk.RoutedPart, error) {
 	return parts, nil
 }
 
+// rawEnvelope is an [envelope] that is only to be cut.
+type rawEnvelope struct {
+	Object  str        `json:"object"`
+	Entries []rawEntry `json:"entry"`
+}
+
+type rawEntry struct {
+	ID      str               `json:"id"`
+	Time    str               `json:"time"`
+	Changes []json.RawMessage `json:"changes"`
+}
+
 // share is the part of a body that belongs to one account. It is written by
 // hand, because encoding/json would rewrite the bytes of the changes.
 type share struct {
@@ -54,7 +65,7 @@ type share struct {
 }
 
 // add appends a change of the entry with this number.
-func (s *share) add(number int, n entry, c json.RawMessage) {
+func (s *share) add(number int, n rawEntry, c json.RawMessage) {
 	switch {
 	case s.buf.Len() > 0 && s.last == number:
 		s.buf.WriteByte(',')
@@ -69,9 +80,8 @@ func (s *share) add(number int, n entry, c json.RawMessage) {
 	if isDigits(string(n.ID)) {
 		s.buf.WriteString(`"id":"` + string(n.ID) + `",`)
 	}
-	var at str
-	if _ = at.UnmarshalJSON(n.Time); isDigits(string(at)) {
-		s.buf.WriteString(`"time":"` + string(at) + `",`)
+	if isDigits(string(n.Time)) {
+		s.buf.WriteString(`"time":"` + string(n.Time) + `",`)
 	}
 	s.buf.WriteString(`"changes":[`)
 	s.buf.Write(c)
@@ -80,7 +90,7 @@ func (s *share) add(number int, n entry, c json.RawMessage) {
 func (s *share) body() []byte { return append(s.buf.Bytes(), "]}]}"...) }
 
 // keyOf finds whose a change is; false if it cannot be told, or nobody's.
-func keyOf(n entry, raw json.RawMessage) (sdk.RouteKey, bool) {
+func keyOf(n rawEntry, raw json.RawMessage) (sdk.RouteKey, bool) {
 	var c struct {
 		Value struct {
 			Metadata metadata `json:"metadata"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -59,45 +60,22 @@ func translate(b []byte, arrived time.Time, fallback []sdk.RouteKey) ([]sdk.Even
 	}
 	t := &translation{arrived: arrived, at: arrived, fallback: fallback}
 	if e.Object != objectName {
-		t.keep("object/"+string(e.Object), b)
+		t.keepOf(value{}, "object/"+string(e.Object), b)
 		return t.events, nil
 	}
-	for _, raw := range e.Entries {
-		t.entry(raw)
+	for _, n := range e.Entries {
+		if n.ID == testAccount {
+			continue
+		}
+		t.account, t.at, t.stamp = n.ID, moment(n.Time, arrived), string(n.Time)
+		for _, c := range n.Changes {
+			t.change(c)
+		}
 	}
 	return t.finish(), nil
 }
 
-func (t *translation) entry(raw json.RawMessage) {
-	if isNothing(raw) {
-		return
-	}
-	t.account, t.at, t.stamp = "", t.arrived, ""
-	var e entry
-	if read(raw, &e) != nil || !isObject(raw) {
-		t.keep("entry", raw)
-		return
-	}
-	if e.ID == testAccount {
-		return
-	}
-	var sent str
-	_ = sent.UnmarshalJSON(e.Time)
-	t.account, t.at, t.stamp = e.ID, moment(sent, t.arrived), string(sent)
-	for _, raw := range e.Changes {
-		t.change(raw)
-	}
-}
-
-func (t *translation) change(raw json.RawMessage) {
-	if isNothing(raw) {
-		return
-	}
-	var c change
-	if read(raw, &c) != nil || !isObject(raw) {
-		t.keep("change", raw)
-		return
-	}
+func (t *translation) change(c change) {
 	var v value
 	if isObject(c.Value) {
 		_ = read(c.Value, &v) // c.Value came out of valid JSON
@@ -119,7 +97,7 @@ func (t *translation) change(raw json.RawMessage) {
 			t.preference(v, raw)
 		}
 	default:
-		t.notice(string(c.Field), v, c.Value)
+		t.notice(cmp.Or(string(c.Field), "unnamed"), v, c.Value)
 		return
 	}
 	if len(t.events)+len(t.rest) == before && !carries(v) {
@@ -187,10 +165,7 @@ func (t *translation) finish() []sdk.Event {
 	return append(t.events, t.unrecognized(t.keys(value{}), "overflow", raw))
 }
 
-// keep holds on to what cannot be read.
-func (t *translation) keep(kind string, raw json.RawMessage) { t.keepOf(value{}, kind, raw) }
-
-// keepOf is keep for something out of v.
+// keepOf holds on to something out of v that cannot be read.
 func (t *translation) keepOf(v value, kind string, raw json.RawMessage) {
 	if isNothing(raw) {
 		return

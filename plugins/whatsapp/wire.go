@@ -3,17 +3,18 @@ package main
 import "encoding/json"
 
 // The types of this file are the webhook's JSON, as much of it as the plugin
-// reads. Lists keep their elements raw, so that each is read by itself.
+// reads. An element of a list that has the wrong type reads as a zero value;
+// what may have to be kept as it came stays raw.
 
 type envelope struct {
-	Object  str               `json:"object"`
-	Entries []json.RawMessage `json:"entry"`
+	Object  str     `json:"object"`
+	Entries []entry `json:"entry"`
 }
 
 type entry struct {
-	ID      str               `json:"id"`
-	Time    json.RawMessage   `json:"time,omitempty"`
-	Changes []json.RawMessage `json:"changes"`
+	ID      str      `json:"id"`
+	Time    str      `json:"time"`
+	Changes []change `json:"changes"`
 }
 
 type change struct {
