@@ -48,7 +48,7 @@ func TestNoOrphans(t *testing.T) {
 			require.True(t, alive(pid))
 
 			if tt.stopped {
-				require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+				halt(t, pid)
 			}
 			require.NoError(t, cmd.Process.Signal(tt.signal))
 			_ = cmd.Wait()
@@ -127,7 +127,7 @@ func TestHungPluginIsReplaced(t *testing.T) {
 	_, err := send(t.Context(), h, i, "hello")
 	require.NoError(t, err)
 	pid := status(t, h).PID
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	halt(t, pid)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -326,7 +326,7 @@ func TestStopIsBounded(t *testing.T) {
 	require.NoError(t, err)
 	defer release() // only after Stop: it has to give up on us
 	pid := status(t, h).PID
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	halt(t, pid)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, h.Stop(ctx), context.DeadlineExceeded)
