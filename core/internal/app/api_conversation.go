@@ -42,16 +42,17 @@ func listConversations(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *co
 	return rest.NewPage(in.PageQuery, rows, func(v conversation.View) byTime { return byTime{v.LastMessageAt, v.ID.UUID} }), err
 }
 
-type conversationPath struct {
+// ConversationPath names a conversation.
+type ConversationPath struct {
 	ID conversation.ID `path:"id" format:"uuid"`
 }
 
-func getConversation(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *conversationPath) (*conversation.View, error) {
+func getConversation(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *ConversationPath) (*conversation.View, error) {
 	return conversation.Get(ctx, s, in.ID)
 }
 
 type messageList struct {
-	conversationPath
+	ConversationPath
 	rest.PageQuery
 }
 
@@ -70,7 +71,7 @@ func listMessages(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *message
 }
 
 type messageDraft struct {
-	conversationPath
+	ConversationPath
 	Body struct {
 		Text    string                 `json:"text" minLength:"1" maxLength:"4096" doc:"What to say." example:"¡Hola! ¿Querés verlo mañana a las 18?"`
 		ReplyTo conversation.MessageID `json:"reply_to,omitzero" required:"false" format:"uuid" doc:"The message it answers, of the same conversation."`
@@ -83,17 +84,18 @@ func sendMessage(ctx context.Context, s tenant.Scope, a rbac.Actor, in *messageD
 	})
 }
 
-type messagePath struct {
-	conversationPath
+// MessagePath names a message of a conversation.
+type MessagePath struct {
+	ConversationPath
 	Message conversation.MessageID `path:"message" format:"uuid"`
 }
 
-func resendMessage(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *messagePath) (*conversation.Message, error) {
+func resendMessage(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *MessagePath) (*conversation.Message, error) {
 	return conversation.Resend(ctx, s, in.ID, in.Message)
 }
 
 type holderInput struct {
-	conversationPath
+	ConversationPath
 	Body struct {
 		Holder conversation.Holder `json:"holder" enum:"bot,human" doc:"human: I take it. bot: the assistant goes on."`
 	}
@@ -106,6 +108,6 @@ func setHolder(ctx context.Context, s tenant.Scope, a rbac.Actor, in *holderInpu
 	return conversation.TakeOver(ctx, s, in.ID, a.User.UUID)
 }
 
-func markRead(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *conversationPath) (*conversation.Conversation, error) {
+func markRead(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *ConversationPath) (*conversation.Conversation, error) {
 	return conversation.MarkRead(ctx, s, in.ID)
 }

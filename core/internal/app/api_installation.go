@@ -74,16 +74,18 @@ func (p *plugins) list(_ context.Context, _ rbac.Actor, in *pluginList) (rest.Pa
 	return rest.NewPage(in.PageQuery, rows, func(p Plugin) byName { return byName{p.ID} }), nil
 }
 
-type pluginPath struct {
+// PluginPath names a plugin.
+type PluginPath struct {
 	Plugin string `path:"plugin" maxLength:"64"`
 }
 
-func (p *plugins) get(_ context.Context, _ rbac.Actor, in *pluginPath) (Plugin, error) {
+func (p *plugins) get(_ context.Context, _ rbac.Actor, in *PluginPath) (Plugin, error) {
 	r, err := p.registry.Plugin(in.Plugin)
 	return show(r), err
 }
 
-type installationPath struct {
+// InstallationPath names an installation.
+type InstallationPath struct {
 	ID installation.ID `path:"id" format:"uuid"`
 }
 
@@ -92,7 +94,7 @@ func (p *plugins) installations(ctx context.Context, s tenant.Scope, _ rbac.Acto
 	return rest.Page[installation.Installation]{Items: rows}, err
 }
 
-func (p *plugins) installation(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *installationPath) (*installation.Installation, error) {
+func (p *plugins) installation(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *InstallationPath) (*installation.Installation, error) {
 	return installation.Get(ctx, s, in.ID)
 }
 
@@ -135,7 +137,7 @@ func (p *plugins) install(ctx context.Context, t tenant.ID, plugin, name string)
 }
 
 type settingsInput struct {
-	installationPath
+	InstallationPath
 	Body struct {
 		Version  int             `json:"version" minimum:"1" doc:"The installation's version that the form was made from."`
 		Settings json.RawMessage `json:"settings" doc:"The whole form as an object. A secret that is absent is kept, null deletes it."`
@@ -146,12 +148,12 @@ func (p *plugins) save(ctx context.Context, a rbac.Actor, in *settingsInput) (*i
 	return p.configurator.Save(ctx, installation.Target{Tenant: a.Tenant, Installation: in.ID}, in.Body.Settings, in.Body.Version)
 }
 
-func (p *plugins) test(ctx context.Context, a rbac.Actor, in *installationPath) (*installation.Installation, error) {
+func (p *plugins) test(ctx context.Context, a rbac.Actor, in *InstallationPath) (*installation.Installation, error) {
 	return p.configurator.Test(ctx, installation.Target{Tenant: a.Tenant, Installation: in.ID})
 }
 
 type stateInput struct {
-	installationPath
+	InstallationPath
 	Body struct {
 		State installation.State `json:"state" enum:"active,disabled" doc:"disabled: takes no webhooks and sends nothing."`
 	}

@@ -46,16 +46,18 @@ func listLeads(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *leadList) 
 	return rest.NewPage(in.PageQuery, rows, func(l lead.View) byID { return byID{l.ID.UUID} }), err
 }
 
-type leadPath struct {
+// LeadPath names a lead. It is exported, like the other paths, because the
+// binding of requests passes over embedded types that are not.
+type LeadPath struct {
 	ID lead.ID `path:"id" format:"uuid"`
 }
 
-func getLead(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *leadPath) (*lead.View, error) {
+func getLead(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *LeadPath) (*lead.View, error) {
 	return lead.Get(ctx, s, in.ID)
 }
 
 type leadEvents struct {
-	leadPath
+	LeadPath
 	rest.PageQuery
 }
 
@@ -82,10 +84,11 @@ func listContacts(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *contact
 	return rest.NewPage(in.PageQuery, rows, func(c contact.Contact) byID { return byID{c.ID.UUID} }), err
 }
 
-type contactPath struct {
+// ContactPath names a contact.
+type ContactPath struct {
 	ID contact.ID `path:"id" format:"uuid"`
 }
 
-func getContact(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *contactPath) (*contact.Contact, error) {
+func getContact(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *ContactPath) (*contact.Contact, error) {
 	return contact.Get(ctx, s, in.ID)
 }

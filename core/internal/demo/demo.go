@@ -134,22 +134,30 @@ func (w *World) Populate(ctx context.Context, a *app.App) error {
 	if err := w.dedicated(ctx, a); err != nil {
 		return fmt.Errorf("prepare the dedicated database: %w", err)
 	}
-	for _, g := range agencies {
+	tenants := make([]tenant.Tenant, len(agencies))
+	for n, g := range agencies {
 		t, err := w.agency(ctx, a, g)
 		if err != nil {
 			return fmt.Errorf("prepare agency %s: %w", g.in.Slug, err)
 		}
+		tenants[n] = t
+	}
+	// People before customers: whoever writes is routed to somebody.
+	if err := w.people(ctx, a); err != nil {
+		return err
+	}
+	for n, t := range tenants {
 		for _, s := range w.simulators {
 			fresh, err := w.connect(ctx, a, t, s)
 			if err != nil {
 				return fmt.Errorf("connect agency %s to the simulator of %s: %w", t.Slug, s.Plugin, err)
 			}
 			if fresh {
-				w.play(ctx, t, s, g.greets)
+				w.play(ctx, t, s, agencies[n].greets)
 			}
 		}
 	}
-	return w.people(ctx, a)
+	return nil
 }
 
 // dedicated makes the second database, on the same server.
