@@ -89,13 +89,30 @@ func (d DB) URL(t testing.TB, r postgres.Role) string {
 	return url
 }
 
-// Pool returns a pool of a role, closed at the test's end.
+// Pool returns a pool of a role, closed at the test's end. The test fails when it
+// still holds a connection then.
 func (d DB) Pool(t testing.TB, r postgres.Role, c postgres.PoolConfig) *pgxpool.Pool {
 	t.Helper()
 	pool, err := postgres.NewPool(t.Context(), d.URL(t, r), c)
 	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() { closePool(t, pool) })
 	return pool
+}
+
+// closePool does not wait for ever, as pool.Close would when a failed test left
+// a transaction open.
+func closePool(t testing.TB, pool *pgxpool.Pool) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pool.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("dbtest: the test ended with a connection still in use")
+	}
 }
 
 // Tenants returns a Bun database whose statements run as the tenant of their

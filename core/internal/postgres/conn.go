@@ -332,6 +332,10 @@ func values(args []driver.NamedValue) []any {
 	vs := make([]any, len(args))
 	for i, a := range args {
 		vs[i] = a.Value
+		// pgx would take the long way, through the text form.
+		if id, ok := a.Value.(uuid.UUID); ok {
+			vs[i] = [16]byte(id)
+		}
 	}
 	return vs
 }

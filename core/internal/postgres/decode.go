@@ -40,13 +40,13 @@ func decoder(m *pgtype.Map, oid uint32, format int16) decodeFunc {
 func textDecoder(m *pgtype.Map, oid uint32) decodeFunc {
 	switch oid {
 	case pgtype.BoolOID:
-		return func(src []byte) (driver.Value, error) { return src[0] == 't', nil }
+		return textBool
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID:
 		return textInt
 	case pgtype.Float4OID:
-		return func(src []byte) (driver.Value, error) { return asValue(strconv.ParseFloat(string(src), 32)) }
+		return textFloat4
 	case pgtype.Float8OID:
-		return func(src []byte) (driver.Value, error) { return asValue(strconv.ParseFloat(string(src), 64)) }
+		return textFloat8
 	case pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID:
 		slow := throughCodec(m, oid, pgtype.TextFormatCode)
 		return func(src []byte) (driver.Value, error) {
@@ -66,33 +66,21 @@ func textDecoder(m *pgtype.Map, oid uint32) decodeFunc {
 func binaryDecoder(m *pgtype.Map, oid uint32) decodeFunc {
 	switch oid {
 	case pgtype.UUIDOID:
-		return sized(16, func(src []byte) driver.Value { return uuid.UUID(src).String() })
+		return binaryUUID
 	case pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID, pgtype.UnknownOID, pgtype.XMLOID:
 		return text
 	case pgtype.BoolOID:
-		return sized(1, func(src []byte) driver.Value { return src[0] != 0 })
-	case pgtype.Int2OID:
-		return sized(2, func(src []byte) driver.Value { return int64(int16(binary.BigEndian.Uint16(src))) }) //nolint:gosec // the wire's own two's complement
-	case pgtype.Int4OID:
-		return sized(4, func(src []byte) driver.Value { return int64(int32(binary.BigEndian.Uint32(src))) }) //nolint:gosec // the wire's own two's complement
-	case pgtype.Int8OID:
-		return sized(8, func(src []byte) driver.Value { return int64(binary.BigEndian.Uint64(src)) }) //nolint:gosec // the wire's own two's complement
+		return binaryBool
+	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID:
+		return binaryInt
 	case pgtype.OIDOID:
-		return sized(4, func(src []byte) driver.Value { return int64(binary.BigEndian.Uint32(src)) })
-	case pgtype.Float4OID:
-		return sized(4, func(src []byte) driver.Value {
-			return float64(math.Float32frombits(binary.BigEndian.Uint32(src)))
-		})
-	case pgtype.Float8OID:
-		return sized(8, func(src []byte) driver.Value { return math.Float64frombits(binary.BigEndian.Uint64(src)) })
+		return binaryOID
+	case pgtype.Float4OID, pgtype.Float8OID:
+		return binaryFloat
 	case pgtype.TimestamptzOID, pgtype.TimestampOID:
-		return sized(8, func(src []byte) driver.Value {
-			return timeValue(int64(binary.BigEndian.Uint64(src)), math.MinInt64, math.MaxInt64, fromMicros) //nolint:gosec // the wire's own two's complement
-		})
+		return binaryTimestamp
 	case pgtype.DateOID:
-		return sized(4, func(src []byte) driver.Value {
-			return timeValue(int64(int32(binary.BigEndian.Uint32(src))), math.MinInt32, math.MaxInt32, fromDays) //nolint:gosec // the wire's own two's complement
-		})
+		return binaryDate
 	case pgtype.ByteaOID, pgtype.JSONOID:
 		return shared
 	case pgtype.JSONBOID:
@@ -104,26 +92,110 @@ func binaryDecoder(m *pgtype.Map, oid uint32) decodeFunc {
 	return throughCodec(m, oid, pgtype.BinaryFormatCode)
 }
 
-// sized guards a decoder against a value of the wrong length.
-func sized(n int, f func(src []byte) driver.Value) decodeFunc {
-	return func(src []byte) (driver.Value, error) {
-		if len(src) != n {
-			return nil, fmt.Errorf("want %d bytes, got %d", n, len(src))
-		}
-		return f(src), nil
+func binaryUUID(src []byte) (driver.Value, error) {
+	if len(src) != 16 {
+		return nil, errSize(src)
 	}
+	return uuid.UUID(src).String(), nil
+}
+
+func binaryBool(src []byte) (driver.Value, error) {
+	if len(src) != 1 {
+		return nil, errSize(src)
+	}
+	return src[0] != 0, nil
+}
+
+func binaryInt(src []byte) (driver.Value, error) {
+	n, err := integer(src)
+	return n, err
+}
+
+// integer reads the wire's two's complement of two, four or eight bytes.
+func integer(src []byte) (int64, error) {
+	switch len(src) {
+	case 2:
+		return int64(int16(binary.BigEndian.Uint16(src))), nil //nolint:gosec // two's complement
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(src))), nil //nolint:gosec // two's complement
+	case 8:
+		return int64(binary.BigEndian.Uint64(src)), nil //nolint:gosec // two's complement
+	}
+	return 0, errSize(src)
+}
+
+func binaryOID(src []byte) (driver.Value, error) {
+	if len(src) != 4 {
+		return nil, errSize(src)
+	}
+	return int64(binary.BigEndian.Uint32(src)), nil
+}
+
+func binaryFloat(src []byte) (driver.Value, error) {
+	switch len(src) {
+	case 4:
+		return float64(math.Float32frombits(binary.BigEndian.Uint32(src))), nil
+	case 8:
+		return math.Float64frombits(binary.BigEndian.Uint64(src)), nil
+	}
+	return nil, errSize(src)
+}
+
+// Binary times count from the start of the year 2000; the least and the most are
+// the infinities.
+const (
+	epochMicros = 946684800 * 1_000_000
+	epochDays   = 10957
+)
+
+func binaryTimestamp(src []byte) (driver.Value, error) {
+	n, err := integer(src)
+	switch {
+	case err != nil:
+		return nil, err
+	case n == math.MinInt64:
+		return "-infinity", nil
+	case n == math.MaxInt64:
+		return "infinity", nil
+	}
+	return time.UnixMicro(n + epochMicros).UTC(), nil
+}
+
+func binaryDate(src []byte) (driver.Value, error) {
+	n, err := integer(src)
+	switch {
+	case err != nil:
+		return nil, err
+	case n == math.MinInt32:
+		return "-infinity", nil
+	case n == math.MaxInt32:
+		return "infinity", nil
+	}
+	return time.Unix((n+epochDays)*86400, 0).UTC(), nil
+}
+
+func errSize(src []byte) error {
+	return fmt.Errorf("a value of %d bytes does not fit its type", len(src))
 }
 
 func text(src []byte) (driver.Value, error)   { return string(src), nil }
 func shared(src []byte) (driver.Value, error) { return src, nil }
 
-func textInt(src []byte) (driver.Value, error) { return asValue(strconv.ParseInt(string(src), 10, 64)) }
+func textBool(src []byte) (driver.Value, error) { return string(src) == "t", nil }
 
-func asValue[T any](v T, err error) (driver.Value, error) {
-	if err != nil {
-		return nil, err
-	}
-	return v, nil
+func textInt(src []byte) (driver.Value, error) {
+	n, err := strconv.ParseInt(string(src), 10, 64)
+	return n, err
+}
+
+func textFloat4(src []byte) (driver.Value, error) {
+	f, err := strconv.ParseFloat(string(src), 32)
+	return f, err
+}
+
+func textFloat8(src []byte) (driver.Value, error) {
+	f, err := strconv.ParseFloat(string(src), 64)
+	return f, err
 }
 
 func textBytea(src []byte) (driver.Value, error) {
@@ -142,25 +214,6 @@ func binaryJSONB(src []byte) (driver.Value, error) {
 		return nil, errors.New("jsonb of an unknown version")
 	}
 	return src[1:], nil
-}
-
-// Binary times count from the start of the year 2000.
-const (
-	epochMicros = 946684800 * 1_000_000
-	epochDays   = 10957
-)
-
-func fromMicros(n int64) time.Time { return time.UnixMicro(n + epochMicros).UTC() }
-func fromDays(n int64) time.Time   { return time.Unix((n+epochDays)*86400, 0).UTC() }
-
-func timeValue(n, least, most int64, f func(int64) time.Time) driver.Value {
-	switch n {
-	case least:
-		return "-infinity"
-	case most:
-		return "infinity"
-	}
-	return f(n)
 }
 
 // throughCodec reads a type by pgx's codec: slower, for everything that has no

@@ -124,16 +124,6 @@ func appendUUID(dst, s []byte) ([]byte, error) {
 }
 
 func appendInt(dst, s []byte) ([]byte, error) {
-	var n int64
-	switch len(s) {
-	case 2:
-		n = int64(int16(binary.BigEndian.Uint16(s))) //nolint:gosec // the wire's own two's complement
-	case 4:
-		n = int64(int32(binary.BigEndian.Uint32(s))) //nolint:gosec // the wire's own two's complement
-	case 8:
-		n = int64(binary.BigEndian.Uint64(s)) //nolint:gosec // the wire's own two's complement
-	default:
-		return nil, errArray
-	}
-	return strconv.AppendInt(dst, n, 10), nil
+	n, err := integer(s)
+	return strconv.AppendInt(dst, n, 10), err
 }

@@ -113,6 +113,7 @@ func TestTxOf(t *testing.T) {
 		defer func() { require.NoError(t, conn.Close()) }()
 		tx, err := conn.BeginTx(b.ana, nil)
 		require.NoError(t, err)
+		defer func() { _ = tx.Rollback() }() // or conn.Close would wait for it
 		_, err = tx.Tx.ExecContext(b.ana, "select nothing from nowhere where 1 = $1", 1)
 		require.Error(t, err)
 		_, err = postgres.TxOf(b.ana, conn)

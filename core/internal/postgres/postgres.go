@@ -83,7 +83,7 @@ func poolConfig(url string, c PoolConfig) (*pgxpool.Config, error) {
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		// The modes that do not ask the server for an argument's type guess it
 		// from the Go type, and know no UUIDs.
-		conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
+		conn.TypeMap().RegisterDefaultPgType([16]byte{}, "uuid")
 		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 		return nil
 	}

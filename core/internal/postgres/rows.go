@@ -11,18 +11,22 @@ import (
 
 // rows reads a statement's rows off the connection.
 type rows struct {
-	src    pgx.Rows
-	outer  closer // what the rows came in, closed after them; nil when nothing
-	types  *pgtype.Map
-	names  []string
-	oids   []uint32
-	decode []decodeFunc
+	src     pgx.Rows
+	outer   closer // what the rows came in, closed after them; nil when nothing
+	types   *pgtype.Map
+	names   []string
+	columns []column
 
 	preloaded, more bool
 	closed          bool
 	n               int64
 	err             error
 	done            func(rows int64, err error)
+}
+
+type column struct {
+	oid    uint32
+	decode decodeFunc
 }
 
 // closer is a batch or a message of several results.
@@ -43,12 +47,10 @@ func newRows(src pgx.Rows, types *pgtype.Map, outer closer) (*rows, error) {
 	}
 	fields := src.FieldDescriptions()
 	r.names = make([]string, len(fields))
-	r.oids = make([]uint32, len(fields))
-	r.decode = make([]decodeFunc, len(fields))
+	r.columns = make([]column, len(fields))
 	for i, f := range fields {
 		r.names[i] = f.Name
-		r.oids[i] = f.DataTypeOID
-		r.decode[i] = decoder(types, f.DataTypeOID, f.Format)
+		r.columns[i] = column{oid: f.DataTypeOID, decode: decoder(types, f.DataTypeOID, f.Format)}
 	}
 	if !r.more {
 		return r, r.Close()
@@ -64,7 +66,7 @@ func (r *rows) Columns() []string { return r.names }
 
 // ColumnTypeDatabaseTypeName returns the type's name in capitals, such as UUID
 // or JSONB, and nothing for a type that pgx does not know.
-func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return typeName(r.types, r.oids[i]) }
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return typeName(r.types, r.columns[i].oid) }
 
 // Next decodes one row into dest. Byte slices belong to the driver and are good
 // until the next call.
@@ -86,7 +88,7 @@ func (r *rows) Next(dest []driver.Value) error {
 			dest[i] = nil
 			continue
 		}
-		v, err := r.decode[i](raw)
+		v, err := r.columns[i].decode(raw)
 		if err != nil {
 			return fmt.Errorf("read column %s: %w", r.names[i], err)
 		}
