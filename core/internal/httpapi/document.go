@@ -140,7 +140,7 @@ func (r *Router) specify(o *operation, route Route, out reflect.Type, hasParams 
 	}
 	o.huma.DefaultStatus = o.status
 	o.huma.Responses = map[string]*huma.Response{strconv.Itoa(o.status): success}
-	if route.Kind == KindTenant && route.Method == http.MethodPost {
+	if route.onceable() {
 		o.huma.Parameters = append(o.huma.Parameters, &huma.Param{
 			Name: "Idempotency-Key", In: "header", Example: "0190f3a0-7b6c-7d2e-9f0a-3c1d5e7f9a2b",
 			Description: "Any text of the client's that is new for each thing it wants done; a repetition is answered like the first time.",

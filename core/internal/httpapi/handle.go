@@ -36,33 +36,30 @@ type Cookied interface{ Cookies() []*http.Cookie }
 func Handle[In, Out any](r *Router, method, path string, need rbac.Permission, f UseCase[In, Out], options ...Option) {
 	op := operationOf[In, Out](r, Route{Method: method, Path: path, Kind: KindTenant, Permission: need}, options)
 	huma.Register(r.api, *op.huma, func(ctx context.Context, in *In) (*reply, error) {
-		c := callOf(ctx)
-		run := r.Pool.Do
-		if method == http.MethodGet {
-			run = r.Pool.Read
-		}
-		ctx, cancel := context.WithTimeout(ctx, r.Deadline)
-		defer cancel()
-		var answered *answer
-		err := run(ctx, c.actor.Tenant, func(ctx context.Context, s tenant.Scope) error {
-			once, done, err := begin(ctx, s, c, method+" "+path)
-			if err != nil || done != nil {
-				answered = done
-				return err
+		return r.respond(ctx, func(ctx context.Context) (*answer, error) {
+			c := callOf(ctx)
+			run := r.Pool.Do
+			if method == http.MethodGet {
+				run = r.Pool.Read
 			}
-			out, err := f(ctx, s, c.actor, in)
-			if err != nil {
-				return err
-			}
-			if answered, err = encode(out, op.status); err != nil {
-				return err
-			}
-			return once.finish(ctx, s, answered)
+			var answered *answer
+			err := run(ctx, c.actor.Tenant, func(ctx context.Context, s tenant.Scope) error {
+				once, done, err := begin(ctx, s, c, method+" "+path)
+				if err != nil || done != nil {
+					answered = done
+					return err
+				}
+				out, err := f(ctx, s, c.actor, in)
+				if err != nil {
+					return err
+				}
+				if answered, err = encode(out, op.status); err != nil {
+					return err
+				}
+				return once.finish(ctx, s, answered)
+			})
+			return answered, err
 		})
-		if err != nil {
-			return nil, r.problem(ctx, err)
-		}
-		return answered.reply(), nil
 	})
 }
 
@@ -71,7 +68,16 @@ func Handle[In, Out any](r *Router, method, path string, need rbac.Permission, f
 func HandleControl[In, Out any](r *Router, method, path string, need rbac.Permission, f ControlCase[In, Out], options ...Option) {
 	op := operationOf[In, Out](r, Route{Method: method, Path: path, Kind: KindControl, Permission: need}, options)
 	huma.Register(r.api, *op.huma, func(ctx context.Context, in *In) (*reply, error) {
-		return respond(ctx, r, op.status, func(ctx context.Context) (Out, error) { return f(ctx, callOf(ctx).actor, in) })
+		return r.respond(ctx, func(ctx context.Context) (*answer, error) {
+			c := callOf(ctx)
+			return r.apart(ctx, c, method+" "+path, func(ctx context.Context) (*answer, error) {
+				out, err := f(ctx, c.actor, in)
+				if err != nil {
+					return nil, err
+				}
+				return encode(out, op.status)
+			})
+		})
 	})
 }
 
@@ -80,21 +86,21 @@ func HandleControl[In, Out any](r *Router, method, path string, need rbac.Permis
 func HandleOpen[In, Out any](r *Router, method, path string, f OpenCase[In, Out], options ...Option) {
 	op := operationOf[In, Out](r, Route{Method: method, Path: path, Kind: KindOpen}, options)
 	huma.Register(r.api, *op.huma, func(ctx context.Context, in *In) (*reply, error) {
-		return respond(ctx, r, op.status, func(ctx context.Context) (Out, error) {
-			c := callOf(ctx)
-			return f(ctx, c.client, in)
+		return r.respond(ctx, func(ctx context.Context) (*answer, error) {
+			out, err := f(ctx, callOf(ctx).client, in)
+			if err != nil {
+				return nil, err
+			}
+			return encode(out, op.status)
 		})
 	})
 }
 
-func respond[Out any](ctx context.Context, r *Router, status int, f func(context.Context) (Out, error)) (*reply, error) {
+// respond runs f within the deadline and answers.
+func (r *Router) respond(ctx context.Context, f func(context.Context) (*answer, error)) (*reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Deadline)
 	defer cancel()
-	out, err := f(ctx)
-	if err != nil {
-		return nil, r.problem(ctx, err)
-	}
-	a, err := encode(out, status)
+	a, err := f(ctx)
 	if err != nil {
 		return nil, r.problem(ctx, err)
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -71,7 +72,6 @@ func (r *Router) token(req *http.Request) (token string, fromCookie bool, err er
 // locateTenant finds the tenant that the address names, if any. Host and path
 // must agree.
 func (r *Router) locateTenant(req *http.Request, c *call) error {
-	ctx := req.Context()
 	byHost, err := r.tenantOfHost(req)
 	if err != nil {
 		return err
@@ -80,14 +80,14 @@ func (r *Router) locateTenant(req *http.Request, c *call) error {
 	if c.slug == "" {
 		return nil
 	}
-	byPath, err := r.TenantBySlug(ctx, c.slug)
+	byPath, err := r.Pool.BySlug(req.Context(), c.slug)
 	if err != nil {
 		return err
 	}
-	if !byHost.IsZero() && byHost != byPath {
+	if !byHost.IsZero() && byHost != byPath.ID {
 		return ErrTenantMismatch
 	}
-	c.client.Tenant = byPath
+	c.client.Tenant = byPath.ID
 	return nil
 }
 
@@ -106,9 +106,14 @@ func (r *Router) tenantOfHost(req *http.Request) (tenant.ID, error) {
 		if slices.Contains(reserved, slug) {
 			return tenant.ID{}, nil
 		}
-		return r.TenantBySlug(req.Context(), slug)
+		t, err := r.Pool.BySlug(req.Context(), slug)
+		return t.ID, err
 	}
-	return r.TenantByDomain(req.Context(), host)
+	t, err := r.Pool.ByDomain(req.Context(), host)
+	if errors.Is(err, tenant.ErrNotFound) {
+		return tenant.ID{}, nil // a name by which this server is known, and no tenant's
+	}
+	return t.ID, err
 }
 
 func hostname(hostport string) string {

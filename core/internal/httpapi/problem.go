@@ -29,6 +29,7 @@ var (
 	ErrInvalid         = fault.New(fault.Invalid, "request.invalid", "Parts of the request are not valid; see errors.")
 	ErrDeadline        = fault.New(fault.Unavailable, "request.deadline", "This took too long and was given up.")
 	ErrMaintenance     = fault.New(fault.Unavailable, "service.maintenance", "Strato is starting or being maintained. Try again shortly.")
+	ErrKeyBusy         = fault.New(fault.Conflict, "idempotency.busy", "The request with this Idempotency-Key is still being worked on.")
 	ErrKeyReused       = fault.New(fault.Conflict, "idempotency.reused", "This Idempotency-Key was used for another request.")
 )
 
@@ -136,27 +137,25 @@ func (p *Problem) ContentType(string) string { return problemType }
 
 const problemType = "application/problem+json"
 
-// write answers with the problem.
-func (p *Problem) write(w http.ResponseWriter) {
-	h := w.Header()
-	for name, value := range p.headers() {
-		h.Set(name, value)
-	}
-	h.Set("Content-Type", problemType)
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client may be gone
-}
-
-func (p *Problem) headers() map[string]string {
-	h := map[string]string{}
+// GetHeaders are those that go with the answer.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{"Cache-Control": {"no-store"}}
 	if p.retryAfter > 0 {
-		h["Retry-After"] = strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds())))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	if p.Status == http.StatusUnauthorized {
-		h["WWW-Authenticate"] = `Bearer realm="strato"`
+		h.Set("WWW-Authenticate", `Bearer realm="strato"`)
 	}
 	return h
+}
+
+// write answers with the problem where huma does not.
+func (p *Problem) write(w http.ResponseWriter) {
+	h := w.Header()
+	maps.Copy(h, p.GetHeaders())
+	h.Set("Content-Type", problemType)
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client may be gone
 }
 
 // pointer turns the location that the validator names, such as

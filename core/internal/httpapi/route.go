@@ -38,6 +38,12 @@ type Route struct {
 	Raw        bool            // its handler writes the answer itself
 }
 
+// onceable reports whether the route heeds an Idempotency-Key: it creates or
+// sends something, and there is a tenant to note the key in.
+func (r Route) onceable() bool {
+	return r.Method == http.MethodPost && !r.Raw && r.Permission != (rbac.Permission{}) && !r.Permission.OfPlatform()
+}
+
 // Routes lists all routes in the order in which they were registered.
 func (r *Router) Routes() []Route { return slices.Clone(r.routes) }
 
@@ -152,7 +158,7 @@ func (r *Router) admit(g *gin.Context, route Route, bodyType reflect.Type) error
 		return err
 	}
 	c.bodyType, c.target = bodyType, req.URL.RequestURI()
-	if route.Kind == KindTenant && route.Method == http.MethodPost {
+	if route.onceable() {
 		c.idempotencyKey = req.Header.Get("Idempotency-Key")
 		if err := validKey(c.idempotencyKey); err != nil {
 			return err

@@ -31,22 +31,17 @@ import (
 // Options is what a [Router] needs. All fields without a word on zero are
 // required.
 type Options struct {
-	Pool   *tenant.Pool // may be nil where no route of a tenant is ever called
+	Pool   *tenant.Pool
 	Policy *rbac.Policy
 	Log    *slog.Logger
 	HTTP   *telemetry.HTTP // nil counts nothing
 
 	// Authenticate returns who holds an access token, or a fault.
 	Authenticate func(ctx context.Context, token string) (rbac.Actor, error)
-	// TenantBySlug returns the tenant with a short name, or a NotFound fault.
-	TenantBySlug func(ctx context.Context, slug string) (tenant.ID, error)
-	// TenantByDomain returns the tenant with a host name of its own, or zero.
-	TenantByDomain func(ctx context.Context, domain string) (tenant.ID, error)
-
-	Cookie     string         // name of the cookie that holds the access token
-	BaseDomain string         // whose subdomains are tenants' short names
-	PublicURL  string         // origin that browsers use
-	Proxies    []netip.Prefix // whose X-Forwarded headers are believed; nil believes none
+	Cookie       string         // name of the cookie that holds the access token
+	BaseDomain   string         // whose subdomains are tenants' short names
+	PublicURL    string         // origin that browsers use
+	Proxies      []netip.Prefix // whose X-Forwarded headers are believed; nil believes none
 
 	Version   string        // of the API, for its document; empty is "dev"
 	BodyLimit int64         // in bytes; zero is 1 MiB

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"net/http"
@@ -85,8 +86,13 @@ func invalid(ctx huma.Context, errs []error) error {
 	if inPath > 0 && inPath == len(errs) {
 		return ErrNotFound
 	}
+	return sorted(f)
+}
+
+// sorted puts fields found in the order of a map into one that does not change.
+func sorted(f *fault.Error) *fault.Error {
 	slices.SortStableFunc(f.Fields, func(a, b fault.Field) int {
-		return strings.Compare(string(a.Place)+a.Pointer, string(b.Place)+b.Pointer)
+		return cmp.Or(strings.Compare(string(a.Place), string(b.Place)), strings.Compare(a.Pointer, b.Pointer))
 	})
 	return f
 }
@@ -186,7 +192,7 @@ func storable(req *http.Request, body []byte) error {
 		}
 	}
 	if len(f.Fields) > 0 {
-		return f
+		return sorted(f)
 	}
 	return nil
 }
