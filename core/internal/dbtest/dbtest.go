@@ -83,6 +83,25 @@ func StartedCluster(t testing.TB) *Cluster {
 	return harness.cluster
 }
 
+// OwnCluster returns a server that only this test has, for what changes a whole
+// server, such as its roles. It has no database but postgres, and ends with the
+// test. It takes a good half second: prefer [Fresh].
+func OwnCluster(t testing.TB) *Cluster {
+	t.Helper()
+	c, folder, err := start()
+	if err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if err := errors.Join(c.server.Stop(ctx), os.RemoveAll(folder)); err != nil {
+			t.Errorf("dbtest: %v", err)
+		}
+	})
+	return c
+}
+
 // AdminURL is the superuser's address of the database postgres.
 func (c *Cluster) AdminURL() string { return c.server.URL("postgres") }
 

@@ -66,7 +66,10 @@ func TestPackage(t *testing.T) {
 		return
 	}
 	require.Equal(t, systemFolder, filepath.Dir(filepath.Dir(moved.folder)))
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(filepath.Dir(moved.folder))) })
+	t.Cleanup(func() {
+		require.NoError(t, os.RemoveAll(filepath.Dir(moved.folder)))
+		require.NoError(t, os.Remove(filepath.Dir(moved.folder)+".lock"))
+	})
 	require.Len(t, told, 1)
 	require.True(t, user.reaches(moved.folder))
 	_, err = inspect(t.Context(), moved.folder)

@@ -31,17 +31,11 @@ func ensureCluster(ctx context.Context, b binaries, p place, o Options) error {
 // copyTemplate makes the template if nobody has, and copies it. Only one process
 // at a time does either.
 func copyTemplate(ctx context.Context, b binaries, p place, o Options) error {
-	if err := os.MkdirAll(o.Template, 0o711); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(filepath.Join(o.Template, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	unlock, err := lockFile(filepath.Join(o.Template, "lock"))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // lets go of the lock
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return err
-	}
+	defer unlock()
 	t := place{folder: o.Template, home: o.Template, user: p.user}
 	major, err := t.major()
 	if err != nil {

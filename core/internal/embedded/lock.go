@@ -62,3 +62,21 @@ func holder(f *os.File) string {
 }
 
 func (l *folderLock) release() error { return l.file.Close() }
+
+// lockFile waits for the lock of a file, which is made with its folder when it is
+// not there. It is for short work that two processes must not do at once.
+func lockFile(path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	unlock = func() { _ = f.Close() } // lets go of the lock
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}

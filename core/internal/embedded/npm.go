@@ -57,6 +57,11 @@ func (b binaries) forAccount(a *account, progress func(string)) (binaries, error
 	root := filepath.Join(systemFolder, "binaries-"+hex.EncodeToString(sum[:6]))
 	copied := b
 	copied.folder = filepath.Join(root, filepath.Base(b.folder))
+	unlock, err := lockFile(root + ".lock")
+	if err != nil {
+		return b, fmt.Errorf("copy PostgreSQL to %s: %w", root, err)
+	}
+	defer unlock()
 	if sameVersion(b.folder, copied.folder) {
 		return copied, nil
 	}

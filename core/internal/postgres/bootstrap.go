@@ -55,7 +55,7 @@ func Bootstrap(ctx context.Context, adminURL string, key []byte) error {
 		return fmt.Errorf("wait for another bootstrap: %w", err)
 	}
 	for _, r := range roles() {
-		if err := ensureRole(ctx, conn, r, key); err != nil {
+		if err := again(ctx, func() error { return makeRole(ctx, conn, r, key) }); err != nil {
 			return fmt.Errorf("prepare role %s: %w", r.name, err)
 		}
 	}
@@ -86,10 +86,10 @@ func closeConn(ctx context.Context, conn *pgx.Conn) {
 	_ = conn.Close(ctx) // nothing is left to lose
 }
 
-// ensureRole creates or adjusts a role, again when another bootstrap interferes.
-func ensureRole(ctx context.Context, conn *pgx.Conn, r role, key []byte) error {
+// again runs f, and runs it again when another bootstrap interfered.
+func again(ctx context.Context, f func() error) error {
 	for try := 1; ; try++ {
-		err := makeRole(ctx, conn, r, key)
+		err := f()
 		if err == nil || try == bootstrapTries || !interfered(err) {
 			return err
 		}
@@ -111,6 +111,7 @@ func interfered(err error) bool {
 	return false
 }
 
+// makeRole creates a role, or adjusts the one that is there.
 func makeRole(ctx context.Context, conn *pgx.Conn, r role, key []byte) error {
 	var super, login, bypass bool
 	err := conn.QueryRow(ctx, "select rolsuper, rolcanlogin, rolbypassrls from pg_roles where rolname = $1", r.name).
@@ -157,29 +158,32 @@ func option(word string, yes bool) string {
 	return "no" + word
 }
 
-// joinOwner lets the admin act as the owner, and the owner give functions to
-// the search role. A superuser may do the first anyway.
+// joinOwner lets the admin act as the owner, which a superuser may anyway, and
+// the owner give functions to the search role.
 func joinOwner(ctx context.Context, conn *pgx.Conn) error {
-	for _, g := range []struct{ role, member string }{{roleOwner, "current_user"}, {roleSearch, roleOwner}} {
-		grant := "grant " + g.role + " to " + g.member
-		for try := 1; ; try++ {
-			_, err := conn.Exec(ctx, "do $$ begin if not pg_has_role("+nameOf(g.member)+", '"+g.role+"', 'member') then "+grant+"; end if; end $$")
-			if err == nil {
-				break
-			}
-			if try == bootstrapTries || !interfered(err) {
-				return fmt.Errorf("%s: %w", grant, err)
-			}
+	// From PostgreSQL 16 on, who made a role is its member without being allowed
+	// to act as it.
+	var admin, right string
+	if err := conn.QueryRow(ctx, `select quote_ident(current_user), case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end`).
+		Scan(&admin, &right); err != nil {
+		return fmt.Errorf("ask who the admin is: %w", err)
+	}
+	for _, g := range []struct{ role, member string }{{roleOwner, admin}, {roleSearch, roleOwner}} {
+		var is bool
+		if err := conn.QueryRow(ctx, "select pg_has_role($1::text::regrole, $2, $3)", g.member, g.role, right).Scan(&is); err != nil {
+			return fmt.Errorf("look for member %s of %s: %w", g.member, g.role, err)
+		}
+		if is {
+			continue
+		}
+		if err := again(ctx, func() error {
+			_, err := conn.Exec(ctx, "grant "+g.role+" to "+g.member)
+			return err
+		}); err != nil {
+			return fmt.Errorf("make %s a member of %s: %w", g.member, g.role, err)
 		}
 	}
 	return nil
-}
-
-func nameOf(member string) string {
-	if member == "current_user" {
-		return member
-	}
-	return "'" + member + "'"
 }
 
 // openDatabase lets the roles, and nobody else, into the database.

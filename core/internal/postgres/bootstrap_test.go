@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"net/url"
 	"strings"
 	"sync"
@@ -110,6 +111,65 @@ from pg_roles where rolname like 'strato\_%' and rolname <> 'strato_admin' order
 		var may bool
 		require.NoError(t, db.Admin(t).QueryRow(t.Context(), "select has_database_privilege('pg_monitor', current_database(), 'connect')").Scan(&may))
 		require.False(t, may)
+	})
+
+	// As on a managed server, where nobody is superuser.
+	t.Run("an admin who is no superuser", func(t *testing.T) {
+		t.Parallel()
+		c := dbtest.OwnCluster(t)
+		root, err := pgx.Connect(t.Context(), c.AdminURL())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, root.Close(context.Background())) }()
+		for _, statement := range []string{
+			"create role landlord login createrole createdb bypassrls password 'landlord'", "create database strato owner landlord",
+		} {
+			_, err = root.Exec(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		u, err := url.Parse(c.DatabaseURL("strato"))
+		require.NoError(t, err)
+		u.User = url.UserPassword("landlord", "landlord")
+		key := []byte("0123456789abcdef")
+
+		err = postgres.Bootstrap(t.Context(), u.String(), key)
+		var version int
+		require.NoError(t, root.QueryRow(t.Context(), "select current_setting('server_version_num')::int / 10000").Scan(&version))
+		if version < 16 {
+			require.ErrorContains(t, err, "must be superuser", "PostgreSQL 15 leaves that to superusers")
+			require.True(t, postgres.IsDenied(err))
+			return
+		}
+		require.NoError(t, err)
+		require.NoError(t, postgres.Bootstrap(t.Context(), u.String(), key), "again is harmless")
+		_, err = postgres.Migrate(t.Context(), u.String(), postgres.SetControl, postgres.SetTenant)
+		require.NoError(t, err)
+		app, err := postgres.RoleURL(u.String(), postgres.RoleApp, key)
+		require.NoError(t, err)
+		pool, err := postgres.NewPool(t.Context(), app, postgres.PoolConfig{})
+		require.NoError(t, err)
+		defer pool.Close()
+		_, err = pool.Exec(t.Context(), "select from crm.contacts")
+		require.NoError(t, err)
+	})
+
+	t.Run("a role that is a superuser is refused", func(t *testing.T) {
+		t.Parallel()
+		c := dbtest.OwnCluster(t)
+		root, err := pgx.Connect(t.Context(), c.AdminURL())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, root.Close(context.Background())) }()
+		_, err = root.Exec(t.Context(), "create role strato_app login superuser")
+		require.NoError(t, err)
+		err = postgres.Bootstrap(t.Context(), c.AdminURL(), []byte("0123456789abcdef"))
+		require.ErrorContains(t, err, "NOSUPERUSER")
+		for _, statement := range []string{"alter role strato_app nosuperuser bypassrls nologin"} {
+			_, err = root.Exec(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		require.NoError(t, postgres.Bootstrap(t.Context(), c.AdminURL(), []byte("0123456789abcdef")))
+		var bypass bool
+		require.NoError(t, root.QueryRow(t.Context(), "select rolbypassrls or not rolcanlogin from pg_roles where rolname = 'strato_app'").Scan(&bypass))
+		require.False(t, bypass, "what was changed by hand is put right")
 	})
 
 	t.Run("nothing listens", func(t *testing.T) {

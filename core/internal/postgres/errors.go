@@ -13,28 +13,26 @@ import (
 
 // SQLSTATE codes that the helpers below know.
 const (
-	codeUniqueViolation     = "23505"
-	codeForeignKey          = "23503"
-	codeCheck               = "23514"
-	codePrivilege           = "42501" // also what row security answers to a foreign tenant_id
-	codeQueryCanceled       = "57014"
-	codeSerialization       = "40001"
-	codeDeadlock            = "40P01"
-	codeLockNotAvailable    = "55P03"
-	codeNotSupported        = "0A000"
-	codeNoSuchStatement     = "26000"
-	codeUndefinedFunction   = "42883"
-	codeDatatypeMismatch    = "42804"
-	codeTooManyConnections  = "53300"
-	codeDiskFull            = "53100"
-	codeOutOfMemory         = "53200"
-	codeAdminShutdown       = "57P01"
-	codeCrashShutdown       = "57P02"
-	codeCannotConnectNow    = "57P03"
-	codeDuplicateObject     = "42710"
-	codeInternal            = "XX000"
-	codeObjectNotInPrereq   = "55000"
-	codeReadOnlyTransaction = "25006"
+	codeUniqueViolation    = "23505"
+	codeForeignKey         = "23503"
+	codeCheck              = "23514"
+	codePrivilege          = "42501" // also what row security answers to a foreign tenant_id
+	codeQueryCanceled      = "57014"
+	codeSerialization      = "40001"
+	codeDeadlock           = "40P01"
+	codeLockNotAvailable   = "55P03"
+	codeNotSupported       = "0A000"
+	codeNoSuchStatement    = "26000"
+	codeUndefinedFunction  = "42883"
+	codeDatatypeMismatch   = "42804"
+	codeTooManyConnections = "53300"
+	codeDiskFull           = "53100"
+	codeOutOfMemory        = "53200"
+	codeAdminShutdown      = "57P01"
+	codeCrashShutdown      = "57P02"
+	codeCannotConnectNow   = "57P03"
+	codeDuplicateObject    = "42710"
+	codeInternal           = "XX000"
 )
 
 // Code returns the SQLSTATE of err, or "" when err does not come from the
