@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -216,7 +217,7 @@ func schemaName(t reflect.Type, hint string) string {
 
 func withPackage(pkg, name string) string {
 	pkg = path.Base(pkg)
-	if pkg == "rest" || pkg == "httpapi" || strings.EqualFold(pkg, name) || strings.HasPrefix(strings.ToLower(name), pkg) {
+	if slices.Contains([]string{"rest", "httpapi", "app"}, pkg) || strings.EqualFold(pkg, name) || strings.HasPrefix(strings.ToLower(name), pkg) {
 		return title(name)
 	}
 	return title(pkg) + title(name)
