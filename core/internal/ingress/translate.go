@@ -29,12 +29,19 @@ func accountOf(e received) installation.AccountKey {
 	return k
 }
 
-// when is the provider's time of an event, or that of its arrival. A time in
-// the future is the provider's mistake and would stay on top of every list.
+// coarse is how late a webhook may be for its arrival to be the better time.
+const coarse = 2 * time.Second
+
+// when is the provider's time of an event, or that of its arrival: where the
+// provider gave none, or one in the future, which would stay on top of every
+// list; and where it counts in whole seconds and the webhook came at once, so
+// that an answer within the same second does not stand before its question.
 func when(e received) time.Time {
 	at := e.row.ReceivedAt
 	if t := e.event.GetOccurredAt(); t.IsValid() && t.AsTime().Unix() > 0 && t.AsTime().Before(at.Add(time.Minute)) {
-		at = t.AsTime()
+		if whole := t.GetNanos() == 0; !whole || at.Sub(t.AsTime()) >= coarse {
+			at = t.AsTime()
+		}
 	}
 	return at.UTC().Truncate(time.Microsecond)
 }
