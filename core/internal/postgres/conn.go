@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -86,7 +85,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	c.settle(h, err)
 	c.tell(ctx, h, query, start, n, err)
 	if err != nil {
-		return nil, c.badConn(ctx, h, err)
+		return nil, c.badConn(ctx, err)
 	}
 	return driver.RowsAffected(n), nil
 }
@@ -135,7 +134,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	c.settle(h, err)
 	if err != nil {
 		c.tell(ctx, h, query, start, 0, err)
-		return nil, c.badConn(ctx, h, err)
+		return nil, c.badConn(ctx, err)
 	}
 	r.done = func(n int64, err error) { c.tell(ctx, h, query, start, n, err) }
 	return r, nil
@@ -167,7 +166,7 @@ func (c *Conn) query(ctx context.Context, h head, query string, args []driver.Na
 // the reader at the statement's own rows.
 func (c *Conn) querySimple(ctx context.Context, h head, query string) (*rows, error) {
 	mrr := c.pg.PgConn().Exec(ctx, h.text(c.k)+query)
-	for range h.results(c.k) {
+	for range h.results() {
 		if !mrr.NextResult() {
 			break
 		}
@@ -222,7 +221,7 @@ func (c *Conn) settle(h head, err error) {
 
 // badConn lets database/sql try another connection when this one broke before
 // the statement was sent. Inside a transaction there is no other.
-func (c *Conn) badConn(ctx context.Context, _ head, err error) error {
+func (c *Conn) badConn(ctx context.Context, err error) error {
 	if c.tx == nil && ctx.Err() == nil && pgconn.SafeToRetry(err) {
 		return driver.ErrBadConn
 	}
@@ -243,128 +242,3 @@ func (c *Conn) tell(ctx context.Context, h head, query string, start time.Time, 
 	}
 	c.k.hook(ctx, Query{SQL: query, Tenant: h.tenant, Duration: time.Since(start), Rows: n, Err: err})
 }
-
-// head is what goes in front of a statement.
-type head struct {
-	begin  string // not empty: the transaction's BEGIN, held back until now
-	set    bool   // the settings
-	tenant uuid.UUID
-}
-
-// head works out what has to go in front of the next statement.
-func (c *Conn) head(ctx context.Context) (head, error) {
-	tenant, ok := TenantFrom(ctx)
-	if t := c.tx; t != nil {
-		switch {
-		case t.lost:
-			return head{}, errTxLost
-		case c.k.scoped && ok && tenant != t.tenant:
-			return head{}, ErrOtherTenant
-		case t.pending:
-			return head{begin: t.begin, set: c.k.setFront != "", tenant: t.tenant}, nil
-		}
-		return head{tenant: t.tenant}, nil
-	}
-	if c.k.scoped && !ok {
-		return head{}, ErrNoTenant
-	}
-	if c.pg.IsClosed() {
-		return head{}, driver.ErrBadConn
-	}
-	return head{set: c.k.setFront != "", tenant: tenant}, nil
-}
-
-func (h head) begins() bool { return h.begin != "" }
-func (h head) empty() bool  { return h.begin == "" && !h.set }
-
-// text is the head as SQL text.
-func (h head) text(k *connector) string {
-	s := ""
-	if h.begin != "" {
-		s = h.begin + ";"
-	}
-	if h.set {
-		s += k.setText(h.tenant)
-	}
-	return s
-}
-
-// results counts the results that the head's statements answer.
-func (h head) results(*connector) int {
-	n := 0
-	if h.begin != "" {
-		n++
-	}
-	if h.set {
-		n++
-	}
-	return n
-}
-
-// batch is the head and a statement with arguments, to be sent together.
-func (h head) batch(k *connector, query string, args []driver.NamedValue) *pgx.Batch {
-	b := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, 3)}
-	if h.begin != "" {
-		b.Queue(h.begin)
-	}
-	switch {
-	case h.set && k.scoped:
-		b.Queue(k.setBound, h.tenant.String())
-	case h.set:
-		b.Queue(k.setBound)
-	}
-	b.Queue(query, values(args)...)
-	return b
-}
-
-// skip reads the answers to the head of a batch. It closes the batch when one
-// is an error.
-func (h head) skip(br pgx.BatchResults) error {
-	for range h.results(nil) {
-		if _, err := br.Exec(); err != nil {
-			return errors.Join(err, ignoreSame(br.Close(), err))
-		}
-	}
-	return nil
-}
-
-func values(args []driver.NamedValue) []any {
-	vs := make([]any, len(args))
-	for i, a := range args {
-		vs[i] = a.Value
-		// pgx would take the long way, through the text form.
-		if id, ok := a.Value.(uuid.UUID); ok {
-			vs[i] = [16]byte(id)
-		}
-	}
-	return vs
-}
-
-// ignoreSame drops an error that only repeats another.
-func ignoreSame(err, other error) error {
-	if err == nil || errors.Is(err, other) || errors.Is(other, err) || err.Error() == other.Error() {
-		return nil
-	}
-	return err
-}
-
-type stmt struct {
-	c     *Conn
-	query string
-}
-
-func (s *stmt) Close() error  { return nil }
-func (s *stmt) NumInput() int { return -1 } // PostgreSQL counts them
-
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.c.ExecContext(ctx, s.query, args)
-}
-
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.c.QueryContext(ctx, s.query, args)
-}
-
-var errNeedsContext = errors.New("postgres: a statement needs a context; call the method whose name ends in Context")
-
-func (s *stmt) Exec([]driver.Value) (driver.Result, error) { return nil, errNeedsContext }
-func (s *stmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errNeedsContext }
