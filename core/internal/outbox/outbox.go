@@ -18,6 +18,7 @@ import (
 	"github.com/stratohub/strato/core/internal/conversation"
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/core/internal/pluginhost"
+	"github.com/stratohub/strato/core/internal/postgres"
 	"github.com/stratohub/strato/core/internal/queue"
 	"github.com/stratohub/strato/core/internal/telemetry"
 	"github.com/stratohub/strato/core/internal/tenant"
@@ -29,7 +30,8 @@ const (
 	sendDeadline = 20 * time.Second
 	// recordDeadline is what writing the outcome down may take. It is not cut
 	// short by the end of the job: the message has gone.
-	recordDeadline = 10 * time.Second
+	recordDeadline = 30 * time.Second
+	recordPause    = 50 * time.Millisecond
 	// perJob bounds how many messages of one conversation a job sends.
 	perJob = 20
 	// maxAttempts of a message whose failures are temporary.
@@ -89,10 +91,26 @@ func (o *Outbox) next(ctx context.Context, t tenant.ID, i conversation.ID) (bool
 		return false, err
 	}
 	then := o.attempt(ctx, t, d)
-	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordDeadline)
-	defer cancel()
 	o.sent.Add(t.UUID, 1, then.plugin, then.outcome)
-	return then.outcome != postponed, o.pool.Do(record, t, then.record)
+	return then.outcome != postponed, o.record(ctx, t, then.record)
+}
+
+// record writes an outcome down, again and again while the database is away or
+// another transaction is in the way: what is not written is not known.
+func (o *Outbox) record(ctx context.Context, t tenant.ID, write func(context.Context, tenant.Scope) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordDeadline)
+	defer cancel()
+	for pause := recordPause; ; pause *= 2 {
+		err := o.pool.Do(ctx, t, write)
+		if err == nil || !postgres.IsRetryable(err) && !postgres.IsUnavailable(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(min(pause, 2*time.Second)):
+		}
+	}
 }
 
 // The outcomes of an attempt.

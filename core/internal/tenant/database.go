@@ -97,6 +97,9 @@ func (d *databases) byID(ctx context.Context, i DatabaseID) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.gate(ctx, row.Name, admin); err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -108,6 +111,25 @@ func (d *databases) byID(ctx context.Context, i DatabaseID) (*handle, error) {
 	h = &handle{Database: row, admin: admin, cfg: d.cfg, pools: map[postgres.Role]*pgxpool.Pool{}}
 	d.open[i] = h
 	return h, nil
+}
+
+// gate refuses a database whose schema is older than this program's. A newer one
+// is let through: migrations are made so that the program before can live with
+// them.
+func (d *databases) gate(ctx context.Context, name, admin string) error {
+	u, err := postgres.RoleURL(admin, postgres.RoleApp, d.cfg.RoleKey)
+	if err != nil {
+		return err
+	}
+	versions, err := postgres.Versions(ctx, u, postgres.SetTenant)
+	if err != nil {
+		return fmt.Errorf("read the schema version of database %s: %w", name, err)
+	}
+	if v := versions[0]; v.Behind() {
+		return ErrUnavailable.With(fmt.Errorf("the schema of database %s is at %d, this program needs %d: run \"strato migrate\"",
+			name, v.Current, v.Newest))
+	}
+	return nil
 }
 
 func (d *databases) close() {
