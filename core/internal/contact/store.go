@@ -32,6 +32,8 @@ func find(ctx context.Context, s tenant.Scope, kinds, keys []string) ([]known, e
 }
 
 // touch notes that identities were seen again, with the spelling they have now.
+// Seen is kept to ten minutes, so that a lively chat does not write it with
+// every message.
 func touch(ctx context.Context, s tenant.Scope, rows []known) error {
 	if len(rows) == 0 {
 		return nil
@@ -43,7 +45,8 @@ func touch(ctx context.Context, s tenant.Scope, rows []known) error {
 	_, err := s.Exec(ctx, `
 		update crm.identities i set value = k.value, last_seen_at = $5
 		from unnest($2::text[], $3::text[], $4::text[]) k(kind, match_key, value)
-		where i.tenant_id = $1 and i.kind = k.kind and i.match_key = k.match_key`,
+		where i.tenant_id = $1 and i.kind = k.kind and i.match_key = k.match_key
+			and (i.value <> k.value or i.last_seen_at < $5 - interval '10 minutes')`,
 		s.Tenant(), kinds, keys, values, s.Now())
 	if err != nil {
 		return fmt.Errorf("touch %d identities: %w", len(rows), err)
