@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Of is the identifier of a T. Two identifiers of different things do not
@@ -35,3 +36,9 @@ func Parse[T any](s string) (Of[T], error) {
 // IsZero reports whether there is no identifier. It makes omitzero work in JSON
 // and nullzero in Bun.
 func (i Of[T]) IsZero() bool { return i.UUID == uuid.Nil }
+
+// UUIDValue gives pgx the sixteen bytes, so that a bound identifier does not
+// travel as text.
+func (i Of[T]) UUIDValue() (pgtype.UUID, error) {
+	return pgtype.UUID{Bytes: i.UUID, Valid: true}, nil
+}

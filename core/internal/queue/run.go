@@ -152,7 +152,9 @@ func (r *Runner) work(ctx context.Context, d tenant.Database) error {
 		RescueStuckJobsAfter:        rescueAfter,
 		CompletedJobRetentionPeriod: keepDone,
 		PollOnly:                    r.cfg.PollOnly,
-		SoftStopTimeout:             25 * time.Second,
+		// Only an owner may reindex, which the queue's role is not.
+		ReindexerSchedule: river.NeverSchedule(),
+		SoftStopTimeout:   25 * time.Second,
 	})
 	if err != nil {
 		return err
