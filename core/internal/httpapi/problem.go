@@ -70,10 +70,25 @@ var statuses = map[fault.Kind]int{
 // exceptions are the faults of HTTP itself, which have statuses of their own.
 var exceptions = map[string]int{
 	ErrMethod.Code:    http.StatusMethodNotAllowed,
-	ErrMalformed.Code: http.StatusBadRequest,
-	ErrTooLarge.Code:  http.StatusRequestEntityTooLarge,
 	ErrMediaType.Code: http.StatusUnsupportedMediaType,
 	ErrSlowBody.Code:  http.StatusRequestTimeout,
+}
+
+// statusOf is a fault's status. A body that cannot be read at all is a fault of
+// HTTP too, whoever finds it out: an API call's or a webhook's.
+func statusOf(f *fault.Error) int {
+	if status, ok := exceptions[f.Code]; ok {
+		return status
+	}
+	_, trouble, _ := strings.Cut(f.Code, ".")
+	switch {
+	case f.Kind == fault.Invalid && trouble == "malformed":
+		return http.StatusBadRequest
+	case f.Kind == fault.Invalid && trouble == "too_large":
+		return http.StatusRequestEntityTooLarge
+	default:
+		return statuses[f.Kind]
+	}
 }
 
 // newProblem words an error for the client. Of errors that are no fault it
@@ -83,10 +98,7 @@ func newProblem(err error, requestID string) *Problem {
 	if f == nil {
 		f = ErrInternal
 	}
-	status, ok := exceptions[f.Code]
-	if !ok {
-		status = statuses[f.Kind]
-	}
+	status := statusOf(f)
 	p := &Problem{
 		Type: "/errors/" + f.Code, Title: http.StatusText(status), Status: status, Detail: f.Words,
 		Code: f.Code, RequestID: requestID, extra: f.Extra, retryAfter: f.RetryAfter,
