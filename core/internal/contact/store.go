@@ -46,7 +46,7 @@ func touch(ctx context.Context, s tenant.Scope, rows []known) error {
 		update crm.identities i set value = k.value, last_seen_at = $5
 		from unnest($2::text[], $3::text[], $4::text[]) k(kind, match_key, value)
 		where i.tenant_id = $1 and i.kind = k.kind and i.match_key = k.match_key
-			and (i.value <> k.value or i.last_seen_at < $5 - interval '10 minutes')`,
+			and (i.value <> k.value or i.last_seen_at < $5::timestamptz - interval '10 minutes')`,
 		s.Tenant(), kinds, keys, values, s.Now())
 	if err != nil {
 		return fmt.Errorf("touch %d identities: %w", len(rows), err)
