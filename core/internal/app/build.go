@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"path/filepath"
 	"time"
 
@@ -77,10 +78,11 @@ func (p *parts) observe(context.Context) (err error) {
 func (p *parts) labelOf(t uuid.UUID) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if agency, err := p.Pool.Get(ctx, id.From[tenant.Tenant](t)); err == nil {
-		return agency.Slug
+	slug, err := p.Pool.SlugOf(ctx, id.From[tenant.Tenant](t))
+	if err != nil {
+		return t.String()
 	}
-	return t.String()
+	return slug
 }
 
 func (p *parts) startRedis(context.Context) error {
@@ -303,6 +305,10 @@ func (p *parts) serveMetrics(ctx context.Context) error {
 	mux.Handle("/metrics", p.metrics.Handler())
 	mux.Handle("/healthz", httpapi.Alive())
 	mux.Handle("/readyz", p.ready)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	p.serve(l, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second})
 	return nil
 }

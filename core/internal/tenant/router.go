@@ -89,6 +89,12 @@ func (p *Pool) Get(ctx context.Context, tenant ID) (Tenant, error) {
 	return usable(t, p.explain(err))
 }
 
+// SlugOf returns the short name of a tenant, active or not.
+func (p *Pool) SlugOf(ctx context.Context, tenant ID) (string, error) {
+	t, err := p.tenantWhere(ctx, "id = ?", tenant)
+	return t.Slug, err
+}
+
 func usable(t Tenant, err error) (Tenant, error) {
 	if err != nil {
 		return Tenant{}, err
