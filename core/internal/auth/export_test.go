@@ -3,10 +3,12 @@ package auth
 import (
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/stratohub/strato/core/internal/cache"
 	"github.com/stratohub/strato/core/internal/rbac"
 	"github.com/stratohub/strato/core/internal/secret"
 )
@@ -33,3 +35,6 @@ func SignAccess(ring *secret.Ring, a rbac.Actor, now time.Time) (string, error) 
 
 // Grace is how long a renewed token may be used once more.
 const Grace = grace
+
+// AddressLimit is what bounds the wrong attempts of an address.
+func AddressLimit(a netip.Addr) (cache.Key, cache.Limit) { return addressKey(a), perAddress }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ var (
 	perAddress = cache.Limit{Rate: 30, Per: time.Minute, Burst: 50}
 	perEmail   = cache.Limit{Rate: 2, Per: time.Minute, Burst: 10}
 )
+
+func addressKey(a netip.Addr) cache.Key { return cache.GlobalKey("login", "address", a.String()) }
 
 // LoginInput is what somebody signs in with.
 type LoginInput struct {
@@ -114,10 +117,7 @@ func (s *Service) identify(ctx context.Context, c rest.Client, email, password s
 	defer release()
 	// Asked only now, so that a flood of attempts cannot all look before the first
 	// is counted.
-	keys := map[cache.Key]cache.Limit{
-		cache.GlobalKey("login", "address", c.Address.String()): perAddress,
-		cache.GlobalKey("login", "email", email):                perEmail,
-	}
+	keys := map[cache.Key]cache.Limit{addressKey(c.Address): perAddress, cache.GlobalKey("login", "email", email): perEmail}
 	for k, limit := range keys {
 		if wait, ok := s.limits.Look(ctx, k, limit); !ok {
 			return User{}, ErrThrottled.After(wait)

@@ -168,11 +168,16 @@ func (r *Router) specifyErrors(o *operation, route Route, hasParams bool) {
 		codes = append(codes, http.StatusBadRequest)
 	}
 	if route.Method != http.MethodGet && route.Kind != KindOpen {
-		codes = append(codes, http.StatusConflict, http.StatusPreconditionFailed)
+		codes = append(codes, http.StatusConflict)
 	}
-	for _, code := range codes {
+	for _, code := range append(codes, o.errors...) {
 		o.huma.Responses[strconv.Itoa(code)] = &huma.Response{Ref: "#/components/responses/" + responseName(code)}
 	}
+}
+
+// hasMatch reports whether an input heeds the version that the caller saw.
+func hasMatch(in reflect.Type) bool {
+	return slices.ContainsFunc(reflect.VisibleFields(in), func(f reflect.StructField) bool { return f.Tag.Get("header") == "If-Match" })
 }
 
 // hasParams reports whether an input takes anything besides a body.

@@ -109,9 +109,15 @@ func (r *Router) tenantOfHost(req *http.Request) (tenant.ID, error) {
 		t, err := r.Pool.BySlug(req.Context(), slug)
 		return t.ID, err
 	}
+	if _, known := r.strangers.GetIfPresent(host); known {
+		return tenant.ID{}, nil
+	}
 	t, err := r.Pool.ByDomain(req.Context(), host)
 	if errors.Is(err, tenant.ErrNotFound) {
-		return tenant.ID{}, nil // a name by which this server is known, and no tenant's
+		// A name by which this server is known, and no tenant's. It comes with every
+		// request, which must not ask the database each time.
+		r.strangers.Set(host, struct{}{})
+		return tenant.ID{}, nil
 	}
 	return t.ID, err
 }

@@ -35,6 +35,8 @@ var (
 
 // Problem is the body of every answer that is not a success (RFC 9457).
 type Problem struct {
+	_ struct{} `json:"-" additionalProperties:"true"`
+
 	Type      string         `json:"type" example:"/errors/lead.not_found" doc:"Page that explains the code."`
 	Title     string         `json:"title" example:"Not Found" doc:"The status in words."`
 	Status    int            `json:"status" example:"404"`

@@ -91,10 +91,14 @@ func Description(text string) Option { return func(o *operation) { o.huma.Descri
 // does.
 func Tag(name string) Option { return func(o *operation) { o.huma.Tags = []string{name} } }
 
+// Errors documents further statuses that the operation may answer.
+func Errors(codes ...int) Option { return func(o *operation) { o.errors = append(o.errors, codes...) } }
+
 // operation is a route on its way into the router and the document.
 type operation struct {
 	huma     *huma.Operation
 	status   int
+	errors   []int // statuses that it may answer besides those that follow from its route
 	bodyType reflect.Type
 }
 
@@ -106,6 +110,9 @@ func operationOf[In, Out any](r *Router, route Route, options []Option) *operati
 	}
 	if f, ok := in.FieldByName("Body"); ok {
 		o.bodyType = f.Type
+	}
+	if hasMatch(in) {
+		o.errors = append(o.errors, http.StatusPreconditionFailed)
 	}
 	for _, option := range options {
 		option(o)

@@ -22,6 +22,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/stratohub/strato/core/internal/rbac"
 	"github.com/stratohub/strato/core/internal/telemetry"
@@ -52,13 +53,14 @@ type Options struct {
 // then it is safe for concurrent use.
 type Router struct {
 	Options
-	gin      *gin.Engine
-	api      huma.API
-	origins  *http.CrossOriginProtection
-	public   string // host of PublicURL, without port
-	routes   []Route
-	fallback http.Handler
-	document func() ([]byte, error)
+	gin       *gin.Engine
+	api       huma.API
+	origins   *http.CrossOriginProtection
+	public    string                         // host of PublicURL, without port
+	strangers *otter.Cache[string, struct{}] // hosts that are no tenant's
+	routes    []Route
+	fallback  http.Handler
+	document  func() ([]byte, error)
 }
 
 // New returns a router without routes. It fails if PublicURL is no origin.
@@ -72,7 +74,13 @@ func New(o Options) (*Router, error) {
 	if o.Version == "" {
 		o.Version = "dev"
 	}
-	r := &Router{Options: o, origins: http.NewCrossOriginProtection()}
+	strangers, err := otter.New(&otter.Options[string, struct{}]{
+		MaximumSize: 10_000, ExpiryCalculator: otter.ExpiryWriting[string, struct{}](30 * time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("remember hosts: %w", err)
+	}
+	r := &Router{Options: o, origins: http.NewCrossOriginProtection(), strangers: strangers}
 	if o.PublicURL != "" {
 		u, err := url.Parse(o.PublicURL)
 		if err != nil {

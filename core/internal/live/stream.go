@@ -17,7 +17,7 @@ import (
 // Register puts the stream into the route table.
 func (h *Hub) Register(r *httpapi.Router) {
 	r.HandleRaw(http.MethodGet, "/api/events", rbac.Read("event"), "text/event-stream", h.Serve,
-		httpapi.Summary("Follow what changes, as server-sent events"),
+		httpapi.Errors(http.StatusTooManyRequests), httpapi.Summary("Follow what changes, as server-sent events"),
 		httpapi.Description("Each event's type is `noun.verb`, such as `message.created`; its data is "+
 			"`{\"type\", \"id\", \"parent\"}`. `ready` comes first. After `resync` read afresh what you show: events may be missing. "+
 			"`end` comes before the stream ends because the access token did. A client that comes back with `Last-Event-ID` "+
