@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -54,6 +55,9 @@ func (s *Service) open(ctx context.Context, user rbac.UserID, t tenant.ID, c res
 	}
 	return row, token, nil
 }
+
+// clean drops what PostgreSQL cannot store.
+func clean(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "") }
 
 // rotate renews a refresh token. A token that was renewed before, beyond the
 // grace, has been stolen from somebody: the session ends. An address that names

@@ -152,13 +152,14 @@ func oneOf[T ~string](got T, want ...T) error {
 
 // unknown finds misspelt variables, which would otherwise do nothing.
 func unknown(vars map[string]string) []string {
-	known := map[string]bool{Prefix + "SIMULATOR": true} // read by plugins' simulators
+	// The others are read by plugins' simulators and by tests' helpers.
+	known := map[string]bool{Prefix + "SIMULATOR": true, Prefix + "POSTGRES_PACKAGES": true}
 	for _, v := range Vars() {
 		known[v.Name] = true
 	}
 	var faults []string
 	for name := range vars {
-		if strings.HasPrefix(name, Prefix) && !known[name] {
+		if strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, Prefix+"TEST_") && !known[name] {
 			faults = append(faults, name+": no such setting; `strato config` lists them")
 		}
 	}
