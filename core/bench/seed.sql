@@ -9,23 +9,23 @@ values ('{{.Tenant}}', {{id 4 "0"}}, 'search', 'search', true, now()) on conflic
 insert into crm.stages (tenant_id, id, pipeline_id, key, name, position, created_at)
 values ('{{.Tenant}}', {{id 5 "0"}}, {{id 4 "0"}}, 'new', 'new', 1, now()) on conflict do nothing;
 insert into crm.contacts (tenant_id, id, name, name_key, created_at, updated_at)
-select '{{.Tenant}}', {{id 6 "n"}}, 'Lucía Ferreyra', 'lucia ferreyra', now(), now()
+select '{{.Tenant}}'::uuid, {{id 6 "n"}}, 'Lucía Ferreyra', 'lucia ferreyra', now(), now()
 from generate_series(1, {{.Customers}}) n on conflict do nothing;
 insert into crm.identities (tenant_id, id, contact_id, kind, value, match_key, created_at, last_seen_at)
-select '{{.Tenant}}', {{id 7 "n"}}, {{id 6 "n"}}, 'wa_id', '54911' || n, '54:11' || n, now(), now()
+select '{{.Tenant}}'::uuid, {{id 7 "n"}}, {{id 6 "n"}}, 'wa_id', '54911' || n, '54:11' || n, now(), now()
 from generate_series(1, {{.Customers}}) n
 union all
-select '{{.Tenant}}', {{id 8 "n"}}, {{id 6 "n"}}, 'bsuid', 'AR.' || n, 'AR.' || n, now(), now()
+select '{{.Tenant}}'::uuid, {{id 8 "n"}}, {{id 6 "n"}}, 'bsuid', 'AR.' || n, 'AR.' || n, now(), now()
 from generate_series(1, {{.Customers}}) n on conflict do nothing;
 insert into crm.leads (tenant_id, id, contact_id, pipeline_id, stage_id, source, created_at, updated_at, activity_at)
-select '{{.Tenant}}', {{id 9 "n"}}, {{id 6 "n"}}, {{id 4 "0"}}, {{id 5 "0"}}, 'whatsapp', now(), now(), now()
+select '{{.Tenant}}'::uuid, {{id 9 "n"}}, {{id 6 "n"}}, {{id 4 "0"}}, {{id 5 "0"}}, 'whatsapp', now(), now(), now()
 from generate_series(1, {{.Customers}}) n on conflict do nothing;
 insert into crm.conversations (tenant_id, id, contact_id, account_id, lead_id, holder, last_message_at, created_at, updated_at)
-select '{{.Tenant}}', {{id 10 "n"}}, {{id 6 "n"}}, {{id 3 "0"}}, {{id 9 "n"}}, 'human', now(), now(), now()
+select '{{.Tenant}}'::uuid, {{id 10 "n"}}, {{id 6 "n"}}, {{id 3 "0"}}, {{id 9 "n"}}, 'human', now(), now(), now()
 from generate_series(1, {{.Customers}}) n on conflict do nothing;
 -- As many webhooks that wait as Strato's inbox has at a busy moment. The time is
 -- noon UTC of today, in the partition of the day.
 insert into crm.inbox (tenant_id, id, received_at, installation_id, plugin, state, delivery, result)
-select '{{.Tenant}}', {{id 11 "n"}}, date_trunc('day', now(), 'UTC') + interval '12 hours', '{{.Installation}}', 'whatsapp', 'ready', {{.Delivery}}, {{.Result}}
+select '{{.Tenant}}'::uuid, {{id 11 "n"}}, date_trunc('day', now(), 'UTC') + interval '12 hours', '{{.Installation}}', 'whatsapp', 'ready', {{.Delivery}}, {{.Result}}
 from generate_series(1, 5000) n on conflict do nothing;
 analyze;
