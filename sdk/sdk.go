@@ -89,7 +89,7 @@ type Webhook struct {
 type WebhookResult struct {
 	Verified bool
 	Response Response
-	// Events has at most 500 entries.
+	// Events has at most 1000 entries.
 	Events []Event
 }
 

@@ -511,7 +511,7 @@ type WebhookResult struct {
 	Response *HttpResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
 	// Whether the signature holds. False is answered 401 and leaves no row.
 	Verified bool `protobuf:"varint,2,opt,name=verified,proto3" json:"verified,omitempty"`
-	// At most 500.
+	// At most 1000.
 	Events []*Event `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
 	// Set when the plugin could not translate it; code MALFORMED is answered 400.
 	Failure       *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`

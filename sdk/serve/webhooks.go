@@ -9,8 +9,9 @@ import (
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
-// maxEvents is how many events one webhook may give.
-const maxEvents = 500
+// maxEvents is how many events one webhook may give: providers document batches
+// of up to 1000.
+const maxEvents = 1000
 
 // webhooks serves webhooks.
 type webhooks[T any] struct {
