@@ -9,13 +9,9 @@ import (
 	"syscall"
 
 	"github.com/stratohub/strato/core/internal/cli"
-	"github.com/stratohub/strato/sdk/host"
 )
 
 func main() {
-	// Plugins run as the same user: they must not read the core's memory and
-	// environment. Where the system cannot, the core works all the same.
-	_ = host.Harden()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)

@@ -16,6 +16,7 @@ import (
 	"github.com/stratohub/strato/core/internal/config"
 	"github.com/stratohub/strato/core/internal/httpapi"
 	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/host"
 )
 
 const (
@@ -64,6 +65,11 @@ type App struct {
 func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
+	}
+	// Plugins run as the same user: they must not read the core's memory and
+	// environment. Where the system cannot, the core works all the same.
+	if err := host.Harden(); err != nil {
+		o.Log.WarnContext(ctx, "the process could not be shielded from its plugins", "error", err)
 	}
 	a := &App{Config: cfg, options: o, log: o.Log, gate: &httpapi.Gate{}, failed: make(chan error, 4)}
 	defer func() {

@@ -248,7 +248,7 @@ func (p *parts) openAccess(ctx context.Context) error {
 	})
 	p.router, err = httpapi.New(httpapi.Options{
 		Pool: p.Pool, Policy: policy, Log: p.log.With("component", "api"), HTTP: telemetry.NewHTTP(p.metrics.Registry),
-		Authenticate: p.auth.Authenticate,
+		Authenticate: p.authenticate,
 		Cookie:       auth.AccessCookie, BaseDomain: p.Config.BaseDomain, PublicURL: p.publicURL(), Proxies: p.Config.Proxies(),
 		Version: p.options.Version,
 	})
@@ -332,5 +332,6 @@ func (p *parts) work(ctx context.Context) error {
 	}
 	p.later(runner.Stop)
 	p.run(p.webhooks.RunSpool)
+	p.run(p.pruneSessions)
 	return nil
 }

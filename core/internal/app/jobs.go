@@ -35,3 +35,25 @@ func chore(name string, every time.Duration, sql string) queue.Sweep {
 		return err
 	}}
 }
+
+const (
+	pruneEvery = time.Hour
+	// keepSessions is how long a session that ended can still be looked up.
+	keepSessions = 30 * 24 * time.Hour
+)
+
+// pruneSessions forgets sessions that ended long ago, until ctx ends.
+func (p *parts) pruneSessions(ctx context.Context) {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		if _, err := p.Accounts.PruneSessions(ctx, time.Now().Add(-keepSessions)); err != nil && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "old sessions could not be forgotten", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

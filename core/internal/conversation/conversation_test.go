@@ -267,7 +267,9 @@ func TestSendAndAdvance(t *testing.T) {
 		require.Equal(t, "100", d.Account.Value)
 		require.Nil(t, claim(t, b, v.ID), "claimed twice")
 
-		b.do(t, func(ctx context.Context, s tenant.Scope) error { return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil) })
+		b.do(t, func(ctx context.Context, s tenant.Scope) error {
+			return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil)
+		})
 		require.Equal(t, conversation.Sent, status(t, b, m))
 		tick(t, b, "wamid.out", conversation.MessageID{}, conversation.Read, conversation.Sent, conversation.Delivered)
 		require.Equal(t, conversation.Read, status(t, b, m))
@@ -282,7 +284,9 @@ func TestSendAndAdvance(t *testing.T) {
 		claim(t, b, m.ConversationID)
 		tick(t, b, "wamid.out", conversation.MessageID{}, conversation.Delivered)
 		require.Equal(t, conversation.Dispatching, status(t, b, m))
-		b.do(t, func(ctx context.Context, s tenant.Scope) error { return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil) })
+		b.do(t, func(ctx context.Context, s tenant.Scope) error {
+			return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil)
+		})
 		require.Equal(t, conversation.Delivered, status(t, b, m))
 	})
 

@@ -3,7 +3,6 @@ package conversation
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"time"
 
@@ -54,7 +53,11 @@ func Receive(ctx context.Context, s tenant.Scope, in []Incoming) error {
 	if len(in) == 0 {
 		return nil
 	}
-	if err := lockParties(ctx, s, in); err != nil {
+	parties := make([]contact.Party, len(in))
+	for n, m := range in {
+		parties[n] = m.Party
+	}
+	if err := contact.Lock(ctx, s, parties); err != nil {
 		return err
 	}
 	accounts, err := installation.Accounts(ctx, s, accountKeys(in))
@@ -70,28 +73,6 @@ func Receive(ctx context.Context, s tenant.Scope, in []Incoming) error {
 		return err
 	}
 	return b.save(ctx, s)
-}
-
-// lockParties makes transactions that speak of the same people wait for each
-// other. Locks are taken in one order, so that none wait in a circle.
-func lockParties(ctx context.Context, s tenant.Scope, in []Incoming) error {
-	var keys []int64
-	owner := s.Tenant()
-	for _, m := range in {
-		for _, a := range m.Party.Addresses {
-			h := fnv.New64a()
-			_, _ = h.Write(owner.UUID[:])
-			_, _ = h.Write([]byte(contact.MatchKey(a)))
-			keys = append(keys, int64(h.Sum64()))
-		}
-	}
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-	_, err := s.Exec(ctx, `select pg_advisory_xact_lock(k) from unnest($1::bigint[]) k`, keys)
-	if err != nil {
-		return fmt.Errorf("lock %d people: %w", len(keys), err)
-	}
-	return nil
 }
 
 func accountKeys(in []Incoming) []installation.AccountKey {
@@ -237,7 +218,7 @@ func (b *batch) save(ctx context.Context, s tenant.Scope) error {
 	var leads []uuid.UUID
 	for _, t := range b.threads {
 		leads = append(leads, t.LeadID.UUID)
-		if t.wrote {
+		if t.wrote && t.isOpenToBots() {
 			follow.Conversations = append(follow.Conversations, t.ID)
 		}
 		s.Announce(tenant.Change{Type: "conversation.updated", ID: t.ID.UUID, Parent: t.LeadID.UUID})
@@ -252,6 +233,12 @@ func (b *batch) save(ctx context.Context, s tenant.Scope) error {
 		return nil
 	}
 	return queue.Insert(ctx, s, follow, queue.Options{Queue: queue.Automation})
+}
+
+// isOpenToBots reports whether something may follow a message by itself: nothing
+// does once a person has the conversation.
+func (t *thread) isOpenToBots() bool {
+	return t.Holder == HeldByBot || t.Holder == HeldByNone && t.AssigneeID == uuid.Nil
 }
 
 func latest(a, b time.Time) time.Time {
