@@ -3,6 +3,8 @@ package contact
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"slices"
 
 	"github.com/stratohub/strato/core/internal/id"
 	"github.com/stratohub/strato/core/internal/tenant"
@@ -16,25 +18,47 @@ type Found struct {
 }
 
 // Identify finds the contact of each party, or makes one, and returns them in
-// order. Addresses that were not known become identities of the contact. When
-// a party's addresses lead to two contacts, the one known by the telephone
-// wins and nothing is merged: that is for people to decide.
+// order. Addresses that were not known become identities of the contact, and a
+// name fills in one that is missing; a name that is there stays. When a party's
+// addresses lead to two contacts, the one known by the telephone wins and
+// nothing is merged: that is for people to decide. A party without an address
+// is refused.
 //
-// The caller must keep other transactions from identifying the same parties at
-// the same time, by a lock on each; the unique keys refuse what slips through.
+// The caller must hold a [Lock] on the parties, or two transactions could make
+// two contacts of one person; the unique keys refuse what slips through.
 func Identify(ctx context.Context, s tenant.Scope, parties []Party) ([]Found, error) {
+	for n, p := range parties {
+		if len(p.Addresses) == 0 {
+			return nil, fmt.Errorf("identify party %d: it has no address", n)
+		}
+	}
 	book, err := open(ctx, s, parties)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]Found, len(parties))
 	for n, p := range parties {
-		if len(p.Addresses) == 0 {
-			return nil, fmt.Errorf("identify party %d: it has no address", n)
-		}
 		found[n] = book.resolve(s, p)
 	}
 	return found, book.save(ctx, s)
+}
+
+// Lock makes transactions that speak of the same people wait for each other
+// until they end. All parties of a transaction are locked at once, in one
+// order, so that none wait in a circle.
+func Lock(ctx context.Context, s tenant.Scope, parties []Party) error {
+	var keys []int64
+	owner := s.Tenant()
+	for _, p := range parties {
+		for _, a := range p.Addresses {
+			h := fnv.New64a()
+			_, _ = h.Write(owner.UUID[:])
+			_, _ = h.Write([]byte(MatchKey(a)))
+			keys = append(keys, int64(h.Sum64())) //nolint:gosec // any 64 bits will do
+		}
+	}
+	slices.Sort(keys)
+	return lock(ctx, s, slices.Compact(keys))
 }
 
 type key struct{ kind, match string }
@@ -42,6 +66,8 @@ type key struct{ kind, match string }
 // book is what is known about the addresses at hand, and what is to be written.
 type book struct {
 	owner      map[key]ID
+	nameless   map[ID]bool
+	names      []naming
 	contacts   []Contact
 	identities []Identity
 	seen       []known
@@ -65,9 +91,10 @@ func open(ctx context.Context, s tenant.Scope, parties []Party) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &book{owner: map[key]ID{}, touched: map[key]bool{}}
+	b := &book{owner: map[key]ID{}, nameless: map[ID]bool{}, touched: map[key]bool{}}
 	for _, r := range rows {
 		b.owner[key{r.Kind, r.MatchKey}] = r.ContactID
+		b.nameless[r.ContactID] = r.Nameless
 	}
 	return b, nil
 }
@@ -94,6 +121,11 @@ func (b *book) resolve(s tenant.Scope, p Party) Found {
 		b.contacts = append(b.contacts, Contact{
 			ID: owner, Name: p.Name, NameKey: nameKey(p.Name), Version: 1, CreatedAt: s.Now(), UpdatedAt: s.Now(),
 		})
+		b.nameless[owner] = p.Name == ""
+	}
+	if p.Name != "" && b.nameless[owner] {
+		b.nameless[owner] = false
+		b.names = append(b.names, naming{owner, p.Name})
 	}
 	for _, a := range p.Addresses {
 		b.learn(s, owner, a)
@@ -145,13 +177,17 @@ func (b *book) save(ctx context.Context, s tenant.Scope) error {
 	if err := tenant.InsertAll(ctx, s, b.identities); err != nil {
 		return fmt.Errorf("create %d identities: %w", len(b.identities), err)
 	}
+	if err := name(ctx, s, b.names); err != nil {
+		return err
+	}
 	return touch(ctx, s, b.seen)
 }
 
 // Link makes addresses identities of the contact that one of previous belongs
-// to: the person changed number. It returns the contact, or zero when nobody is
-// known by previous, or when an address belongs to somebody else already, which
-// no machine may decide.
+// to: the person changed number. It returns the contact if that taught anything
+// new; zero when all was known, when nobody is known by previous, and when an
+// address belongs to somebody else already, which no machine may decide. The
+// caller must hold a [Lock] on both.
 func Link(ctx context.Context, s tenant.Scope, previous, addresses []Address) (ID, error) {
 	b, err := open(ctx, s, []Party{{Addresses: previous}, {Addresses: addresses}})
 	if err != nil {
@@ -168,6 +204,9 @@ func Link(ctx context.Context, s tenant.Scope, previous, addresses []Address) (I
 	}
 	for _, a := range addresses {
 		b.learn(s, owner, a)
+	}
+	if len(b.identities) == 0 {
+		owner = ID{}
 	}
 	return owner, b.save(ctx, s)
 }

@@ -1,6 +1,7 @@
 package contact
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,24 +14,23 @@ import (
 var phoneKinds = []string{"wa_id", "phone"}
 
 func isPhone(kind string) bool {
-	for _, k := range phoneKinds {
-		if k == kind {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(phoneKinds, kind)
 }
 
 // MatchKey is what two spellings of the same address share. For telephone
 // numbers it is the country code and the national number without what a country
 // writes in some places and not in others: Argentina's mobile 9, trunk 0 and
 // 15, Mexico's 1, Brazil's ninth digit. It is only for finding people, never an
-// address to send to. Other kinds are compared as they are.
+// address to send to. Other kinds, and what is written in the place of a number
+// and is none, are compared as they are.
 func MatchKey(a Address) string {
 	if !isPhone(a.Kind) {
 		return a.Value
 	}
-	digits := onlyDigits(a.Value)
+	digits, ok := digitsOf(a.Value)
+	if !ok {
+		return a.Value
+	}
 	n, err := phonenumbers.Parse("+"+digits, "")
 	if err != nil {
 		return digits
@@ -73,11 +73,17 @@ func foldArgentina(national string) string {
 	return national
 }
 
-func onlyDigits(s string) string {
-	return strings.Map(func(r rune) rune {
+// digitsOf are the digits of a number as people write it, with its country code
+// first; false for what is no number.
+func digitsOf(s string) (string, bool) {
+	digits := strings.Map(func(r rune) rune {
 		if r < '0' || r > '9' {
 			return -1
 		}
 		return r
 	}, s)
+	if digits == "" || strings.Trim(s, "+0123456789 -()./\u00a0") != "" {
+		return "", false
+	}
+	return strings.TrimPrefix(digits, "00"), true
 }

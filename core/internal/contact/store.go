@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/stratohub/strato/core/internal/tenant"
@@ -15,15 +16,31 @@ import (
 type known struct {
 	Kind, MatchKey, Value string
 	ContactID             ID
+	Nameless              bool // the contact has no name
+}
+
+// naming gives a name to a contact that has none.
+type naming struct {
+	contact ID
+	name    string
+}
+
+// lock takes advisory locks, in the order given, until the transaction ends.
+func lock(ctx context.Context, s tenant.Scope, keys []int64) error {
+	if _, err := s.Exec(ctx, `select pg_advisory_xact_lock(k) from unnest($1::bigint[]) k`, keys); err != nil {
+		return fmt.Errorf("lock %d people: %w", len(keys), err)
+	}
+	return nil
 }
 
 // find returns the identities that have one of the keys.
 func find(ctx context.Context, s tenant.Scope, kinds, keys []string) ([]known, error) {
 	rows := []known{}
 	err := s.Query(ctx, &rows, `
-		select i.kind, i.match_key, i.value, i.contact_id
+		select i.kind, i.match_key, i.value, i.contact_id, c.name = '' as nameless
 		from unnest($2::text[], $3::text[]) k(kind, match_key)
-		join crm.identities i on i.tenant_id = $1 and i.kind = k.kind and i.match_key = k.match_key`,
+		join crm.identities i on i.tenant_id = $1 and i.kind = k.kind and i.match_key = k.match_key
+		join crm.contacts c on c.tenant_id = i.tenant_id and c.id = i.contact_id`,
 		s.Tenant(), kinds, keys)
 	if err != nil {
 		return nil, fmt.Errorf("find %d identities: %w", len(keys), err)
@@ -50,6 +67,27 @@ func touch(ctx context.Context, s tenant.Scope, rows []known) error {
 		s.Tenant(), kinds, keys, values, s.Now())
 	if err != nil {
 		return fmt.Errorf("touch %d identities: %w", len(rows), err)
+	}
+	return nil
+}
+
+// name names contacts, unless somebody did meanwhile.
+func name(ctx context.Context, s tenant.Scope, list []naming) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var ids []uuid.UUID
+	var names, keys []string
+	for _, n := range list {
+		ids, names, keys = append(ids, n.contact.UUID), append(names, n.name), append(keys, nameKey(n.name))
+	}
+	_, err := s.Exec(ctx, `
+		update crm.contacts c set name = n.name, name_key = n.name_key, version = version + 1, updated_at = $5
+		from unnest($2::uuid[], $3::text[], $4::text[]) n(id, name, name_key)
+		where c.tenant_id = $1 and c.id = n.id and c.name = ''`,
+		s.Tenant(), ids, names, keys, s.Now())
+	if err != nil {
+		return fmt.Errorf("name %d contacts: %w", len(list), err)
 	}
 	return nil
 }
