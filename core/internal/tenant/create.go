@@ -52,7 +52,6 @@ func (p *Pool) Create(ctx context.Context, in CreateInput, seed func(context.Con
 	}
 	t.Active = true
 	p.Forget(t.ID)
-	p.routes.slugs.Invalidate(t.Slug)
 	return t, nil
 }
 

@@ -121,8 +121,10 @@ func (p *Pool) tenantWhere(ctx context.Context, where string, arg any) (Tenant, 
 // when another node says that the tenant changed.
 func (p *Pool) Forget(tenant ID) {
 	p.routes.placements.Invalidate(tenant)
-	if t, ok := p.routes.tenants.GetIfPresent(tenant); ok {
-		p.routes.slugs.Invalidate(t.Slug)
-	}
 	p.routes.tenants.Invalidate(tenant)
+	for name, t := range p.routes.slugs.All() { // few tenants change, and seldom
+		if t.ID == tenant {
+			p.routes.slugs.Invalidate(name)
+		}
+	}
 }
