@@ -29,8 +29,8 @@ type Assistant struct {
 	ID ID `bun:",pk"`
 	// Name is shown to the agency's people.
 	Name string
-	// Greeting is what it says first; {name} stands for the contact's first
-	// name. Empty: it does not greet.
+	// Greeting is what it says first; {name} stands for a comma and the
+	// contact's first name, or for nothing. Empty: it does not greet.
 	Greeting string
 	// HandoffWords ask for a person, lower case without accents.
 	HandoffWords []string `bun:",array"`
@@ -78,11 +78,11 @@ func Default(ctx context.Context, s tenant.Scope) (*Assistant, error) {
 // GreetingFor is what the assistant says first to somebody of that name, which
 // may be empty. An empty result says nothing.
 func (a *Assistant) GreetingFor(name string) string {
-	first, _, _ := strings.Cut(strings.TrimSpace(name), " ")
-	if first != "" {
-		first = ", " + first
+	first := ""
+	if parts := strings.Fields(name); len(parts) > 0 {
+		first = ", " + parts[0]
 	}
-	return strings.ReplaceAll(a.Greeting, "{name}", first)
+	return strings.TrimSpace(strings.ReplaceAll(a.Greeting, "{name}", first))
 }
 
 // AsksForPerson reports whether a text has one of the words by which customers

@@ -6,6 +6,7 @@ package automation
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -31,6 +32,8 @@ type State struct {
 	Holder   conversation.Holder
 	Assigned bool
 	Greeted  bool
+	// Answered says that the customer wrote since the greeting.
+	Answered bool
 	// Greeting is what the assistant would say; empty if there is none.
 	Greeting string
 	// AsksForPerson says that the customer asked for one.
@@ -52,15 +55,19 @@ func Decide(s State) (Action, string) {
 		return Greet, "the assistant has not greeted"
 	case !s.Greeted:
 		return Route, "the assistant has no greeting"
+	case !s.Answered:
+		return Nothing, "the greeting waits for an answer"
 	}
 	return Route, "the customer answered the greeting"
 }
 
 // Worker carries out what follows the messages of conversations. Doing it again
-// changes nothing: each step looks at the state under a lock.
+// changes nothing: each step looks at the state under a lock. It knows of
+// changes to the agency's people within ten seconds.
 func Worker(pool *tenant.Pool) func(context.Context, *queue.Job[conversation.Followed]) error {
+	roster := team.NewRoster(pool)
 	return func(ctx context.Context, job *queue.Job[conversation.Followed]) error {
-		agents, err := team.Agents(ctx, pool, job.Args.Tenant)
+		agents, err := roster.Agents(ctx, job.Args.Tenant)
 		if err != nil {
 			return err
 		}
@@ -83,26 +90,35 @@ func follow(ctx context.Context, s tenant.Scope, i conversation.ID, agents []uui
 	if err != nil {
 		return err
 	}
-	state := State{Holder: f.Holder, Assigned: f.AssigneeID != uuid.Nil, Greeted: !f.GreetedAt.IsZero()}
+	state := State{
+		Holder: f.Holder, Assigned: f.AssigneeID != uuid.Nil, Greeted: !f.GreetedAt.IsZero(), Answered: len(f.Texts) > 0,
+	}
 	if f.Assistant != nil {
 		state.Greeting = f.Assistant.GreetingFor(f.ContactName)
-		state.AsksForPerson = f.Assistant.AsksForPerson(f.LastText)
+		state.AsksForPerson = slices.ContainsFunc(f.Texts, f.Assistant.AsksForPerson)
 	}
 	action, reason := Decide(state)
 	switch action {
+	case Nothing:
 	case Greet:
-		return greet(ctx, s, f, state.Greeting)
+		return greet(ctx, s, f, state.Greeting, agents)
 	case Route:
 		return route(ctx, s, i, agents, reason)
 	}
 	return nil
 }
 
-func greet(ctx context.Context, s tenant.Scope, f *conversation.Followable, text string) error {
+// greet has the assistant speak. Where it may not, a person is needed.
+func greet(ctx context.Context, s tenant.Scope, f *conversation.Followable, text string, agents []uuid.UUID) error {
 	_, err := conversation.Send(ctx, s, conversation.Draft{
 		Conversation: f.ID, Text: text, Author: conversation.ByAssistant, AuthorID: f.Assistant.ID.UUID, Epoch: f.Epoch,
 	})
-	if err != nil && !errors.Is(err, conversation.ErrWindowClosed) {
+	switch {
+	case errors.Is(err, conversation.ErrWindowClosed):
+		return route(ctx, s, f.ID, agents, "the time for a greeting is over")
+	case errors.Is(err, conversation.ErrText):
+		return route(ctx, s, f.ID, agents, "the greeting is too long to be sent")
+	case err != nil:
 		return err
 	}
 	return conversation.Greeted(ctx, s, f.ID)

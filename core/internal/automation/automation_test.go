@@ -17,7 +17,8 @@ func TestDecide(t *testing.T) {
 		want automation.Action
 	}{
 		"first message is greeted":        {automation.State{Holder: conversation.HeldByBot, Greeting: "Hola"}, automation.Greet},
-		"answer to the greeting":          {automation.State{Holder: conversation.HeldByBot, Greeting: "Hola", Greeted: true}, automation.Route},
+		"answer to the greeting":          {automation.State{Holder: conversation.HeldByBot, Greeting: "Hola", Greeted: true, Answered: true}, automation.Route},
+		"nothing new since the greeting":  {automation.State{Holder: conversation.HeldByBot, Greeting: "Hola", Greeted: true}, automation.Nothing},
 		"asks for a person at once":       {automation.State{Holder: conversation.HeldByBot, Greeting: "Hola", AsksForPerson: true}, automation.Route},
 		"assistant without a greeting":    {automation.State{Holder: conversation.HeldByBot}, automation.Route},
 		"nobody has it":                   {automation.State{Holder: conversation.HeldByNone, Greeting: "Hola"}, automation.Route},

@@ -18,8 +18,9 @@ type Followable struct {
 	Conversation
 	Assistant   *assistant.Assistant // nil for none that is active
 	ContactName string
-	// LastText is the newest text of the contact.
-	LastText string
+	// Texts are what the contact wrote since the assistant greeted, or ever
+	// where it did not; the newest first, at most 20.
+	Texts []string
 }
 
 // Follow locks a conversation and reads what decides how to follow it.
@@ -39,15 +40,14 @@ func Follow(ctx context.Context, s tenant.Scope, i ID) (*Followable, error) {
 		return nil, err
 	}
 	f.ContactName = c.Name
-	texts := []string{}
-	err = s.Query(ctx, &texts, `
-		select text from crm.messages where tenant_id = $1 and conversation_id = $2 and direction = 'in'
-		order by occurred_at desc, id desc limit 1`, s.Tenant(), i)
+	// By the time of arrival: a message that was on its way when the assistant
+	// greeted does not answer it.
+	err = s.Query(ctx, &f.Texts, `
+		select text from crm.messages
+		where tenant_id = $1 and conversation_id = $2 and direction = 'in' and created_at > coalesce($3, '-infinity'::timestamptz)
+		order by occurred_at desc, id desc limit 20`, s.Tenant(), i, orNull(v.GreetedAt))
 	if err != nil {
-		return nil, fmt.Errorf("read the last message of conversation %s: %w", i, err)
-	}
-	if len(texts) > 0 {
-		f.LastText = texts[0]
+		return nil, fmt.Errorf("read the last messages of conversation %s: %w", i, err)
 	}
 	return f, nil
 }

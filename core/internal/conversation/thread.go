@@ -54,6 +54,7 @@ func threadsOf(ctx context.Context, s tenant.Scope, in []Incoming, refs []ref) (
 		asking = append(asking, t)
 		enquiries = append(enquiries, lead.Enquiry{
 			Contact: refs[n].contact, Source: sourceOf(m.Channel), Channel: m.Channel, Referral: m.Referral,
+			AssigneeID: t.AssigneeID,
 		})
 	}
 	if len(asking) == 0 {

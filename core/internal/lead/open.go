@@ -18,6 +18,8 @@ type Enquiry struct {
 	Source   Source
 	Channel  string
 	Referral *Referral
+	// AssigneeID is the agent who has the conversation already; zero for none.
+	AssigneeID uuid.UUID
 }
 
 // Opened is the lead an enquiry belongs to.
@@ -68,7 +70,7 @@ func OpenMany(ctx context.Context, s tenant.Scope, in []Enquiry) ([]Opened, erro
 func begin(s tenant.Scope, e Enquiry, at Stage) Lead {
 	l := Lead{
 		ID: id.New[Lead](), ContactID: e.Contact, PipelineID: at.PipelineID, StageID: at.ID,
-		Status: Open, Source: e.Source, Channel: e.Channel, Referral: e.Referral, Version: 1,
+		Status: Open, Source: e.Source, Channel: e.Channel, Referral: e.Referral, AssigneeID: e.AssigneeID, Version: 1,
 		CreatedAt: s.Now(), UpdatedAt: s.Now(), ActivityAt: s.Now(),
 	}
 	if e.Referral != nil && e.Referral.SourceType == "ad" {
@@ -81,10 +83,11 @@ func created(l Lead) event.Event {
 	return event.Event{
 		Type: event.Created, LeadID: l.ID.UUID, ContactID: l.ContactID.UUID, Actor: event.ByContact, ActorID: l.ContactID.UUID,
 		Payload: event.Payload(struct {
-			Source   Source    `json:"source"`
-			Channel  string    `json:"channel,omitempty"`
-			Referral *Referral `json:"referral,omitempty"`
-		}{l.Source, l.Channel, l.Referral}),
+			Source     Source    `json:"source"`
+			Channel    string    `json:"channel,omitempty"`
+			Referral   *Referral `json:"referral,omitempty"`
+			AssigneeID uuid.UUID `json:"assignee_id,omitzero"`
+		}{l.Source, l.Channel, l.Referral, l.AssigneeID}),
 	}
 }
 

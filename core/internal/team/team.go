@@ -4,8 +4,10 @@ package team
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/stratohub/strato/core/internal/tenant"
 )
@@ -13,15 +15,36 @@ import (
 // listLimit bounds an agency's people in a list.
 const listLimit = 1000
 
+// rosterTTL bounds how long a node may route by an old list of people.
+const rosterTTL = 10 * time.Second
+
+// Roster knows who takes enquiries. It remembers what it read for ten seconds and
+// is safe for concurrent use.
+type Roster struct {
+	pool   *tenant.Pool
+	agents *otter.Cache[tenant.ID, []uuid.UUID]
+}
+
+// NewRoster returns a roster that has read nothing yet.
+func NewRoster(p *tenant.Pool) *Roster {
+	return &Roster{pool: p, agents: otter.Must(&otter.Options[tenant.ID, []uuid.UUID]{
+		MaximumSize: 10_000, ExpiryCalculator: otter.ExpiryWriting[tenant.ID, []uuid.UUID](rosterTTL),
+	})}
+}
+
 // Agents returns the people of a tenant who take enquiries: active members with
 // the role agent or, when there is none, team leads, then admins, then owners.
-// The order is stable.
-func Agents(ctx context.Context, p *tenant.Pool, t tenant.ID) ([]uuid.UUID, error) {
+// The order is stable. The list is shared: do not change it.
+func (r *Roster) Agents(ctx context.Context, t tenant.ID) ([]uuid.UUID, error) {
+	return r.agents.Get(ctx, t, otter.LoaderFunc[tenant.ID, []uuid.UUID](r.read))
+}
+
+func (r *Roster) read(ctx context.Context, t tenant.ID) ([]uuid.UUID, error) {
 	rows := []struct {
 		UserID uuid.UUID
 		Role   string
 	}{}
-	err := p.Control().NewSelect().TableExpr("control.memberships AS m").ColumnExpr("m.user_id, m.role").
+	err := r.pool.Control().NewSelect().TableExpr("control.memberships AS m").ColumnExpr("m.user_id, m.role").
 		Join("JOIN control.users u ON u.id = m.user_id").
 		Where("m.tenant_id = ?", t).Where("m.active").Where("u.active").
 		Order("m.created_at", "m.user_id").Limit(listLimit).Scan(ctx, &rows)
