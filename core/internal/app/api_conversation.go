@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratohub/strato/core/internal/contact"
 	"github.com/stratohub/strato/core/internal/conversation"
+	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/id"
 	"github.com/stratohub/strato/core/internal/lead"
 	"github.com/stratohub/strato/core/internal/rbac"
@@ -21,6 +22,19 @@ type byTime struct {
 	ID uuid.UUID `json:"i"`
 }
 
+// timeKey is where the page asked for begins; nil for the first. A cursor that
+// somebody made up may hold a time that PostgreSQL cannot.
+func timeKey(q rest.PageQuery) (*byTime, error) {
+	k, err := rest.Key[byTime](q)
+	if err != nil || k == nil {
+		return nil, err
+	}
+	if year := k.At.UTC().Year(); year < 1 || year > 9999 {
+		return nil, rest.ErrCursor.In(fault.Query, "/after", "is not the next of a page of this list")
+	}
+	return k, nil
+}
+
 type conversationList struct {
 	rest.PageQuery
 	Lead     lead.ID             `query:"lead" format:"uuid" doc:"Only conversations of this lead."`
@@ -31,7 +45,7 @@ type conversationList struct {
 
 func listConversations(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *conversationList) (rest.Page[conversation.View], error) {
 	f := conversation.Filter{LeadID: in.Lead, ContactID: in.Contact, Status: in.Status, AssigneeID: in.Assignee, Limit: in.Fetch()}
-	k, err := rest.Key[byTime](in.PageQuery)
+	k, err := timeKey(in.PageQuery)
 	if err != nil {
 		return rest.Page[conversation.View]{}, err
 	}
@@ -59,7 +73,7 @@ type messageList struct {
 func listMessages(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *messageList) (rest.Page[conversation.Message], error) {
 	var at time.Time
 	var from conversation.MessageID
-	k, err := rest.Key[byTime](in.PageQuery)
+	k, err := timeKey(in.PageQuery)
 	if err != nil {
 		return rest.Page[conversation.Message]{}, err
 	}

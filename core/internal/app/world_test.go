@@ -38,7 +38,7 @@ const password = "una clave que nadie adivina"
 type world struct {
 	*app.App
 
-	db                dbtest.DB
+	db, dedicated     dbtest.DB
 	acme, beta, norte *agency
 	operator          string // access token
 	log               *journal
@@ -91,7 +91,7 @@ func newWorld(t *testing.T, pluginSettings map[string]string, settings ...string
 	data, err := os.MkdirTemp("", "sa") // the plugins' sockets need short paths
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(data)) })
-	w := &world{db: database(t), log: &journal{}, client: &http.Client{Timeout: 30 * time.Second}}
+	w := &world{db: database(t), dedicated: dedicatedDatabase(t), log: &journal{}, client: &http.Client{Timeout: 30 * time.Second}}
 	cfg, err := config.Load(append([]string{
 		"STRATO_ADDR=127.0.0.1:0", "STRATO_METRICS_ADDR=127.0.0.1:0", "STRATO_DATA=" + data, "STRATO_ROLES=api", "STRATO_NODE_ID=test",
 		"STRATO_DATABASE_URL=" + w.db.AdminURL, "STRATO_SECRET_KEYS=" + masterKeys, "STRATO_PLUGIN_DIR=" + buildPlugin(t),
@@ -110,7 +110,7 @@ func newWorld(t *testing.T, pluginSettings map[string]string, settings ...string
 		require.Empty(t, w.log.errors(), "the log has errors")
 	})
 
-	_, err = w.Pool.AddDatabase(t.Context(), tenant.Database{Name: "norte", Kind: "dedicated", DSNRef: "same:" + dedicatedDatabase(t).Name})
+	_, err = w.Pool.AddDatabase(t.Context(), tenant.Database{Name: "norte", Kind: "dedicated", DSNRef: "same:" + w.dedicated.Name})
 	require.NoError(t, err)
 	w.acme, w.beta, w.norte = w.agency(t, "acme", "shared"), w.agency(t, "beta", "shared"), w.agency(t, "norte", "norte")
 	w.operator = w.user(t, "operator@strato.example", nil, "")

@@ -21,8 +21,12 @@ import (
 )
 
 // installProblems makes huma answer with our problems. Huma offers no other
-// place for this than two package variables, so they are set once for all.
+// place for this than package variables, so they are set once for all.
 var installProblems = sync.OnceFunc(func() {
+	// encoding/json takes a name in any case, and the last of several. Were huma
+	// as lenient, {"state":"active","STATE":"x"} would be checked as the one and
+	// taken as the other.
+	huma.ValidateStrictCasing = true
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		return newProblem(refused(nil, status, msg, errs), "")
 	}
@@ -157,6 +161,9 @@ func locate(body []byte, t reflect.Type) []fault.Field {
 				walk(value, t.Elem(), at+"/"+escape(name))
 			}
 		default:
+			if err := json.Unmarshal(raw, target.Interface()); err != nil {
+				fields = append(fields, fault.Field{Pointer: at, Words: "is not valid, or too large"})
+			}
 		}
 	}
 	walk(body, t, "")

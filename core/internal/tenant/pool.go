@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
+	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/postgres"
 )
 
@@ -107,9 +108,10 @@ func (p *Pool) find(ctx context.Context, tenant ID) (*bun.DB, error) {
 	return d.app(ctx)
 }
 
-// explain turns the loss of a database into words for the caller.
+// explain turns the loss of a database into words for the caller. What has words
+// already is not a loss, whatever its cause looks like.
 func (p *Pool) explain(err error) error {
-	if err != nil && postgres.IsUnavailable(err) {
+	if err != nil && fault.Of(err) == nil && postgres.IsUnavailable(err) {
 		return ErrUnavailable.With(err)
 	}
 	return err
