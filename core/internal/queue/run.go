@@ -23,7 +23,7 @@ const (
 	// keepDone bounds the table of finished jobs.
 	keepDone = 10 * time.Minute
 	// refresh is how soon a new database gets its workers.
-	refresh = 10 * time.Second
+	refresh = 2 * time.Second
 )
 
 // Config says how jobs are worked on this node.
