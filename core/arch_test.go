@@ -40,7 +40,7 @@ var packages = map[string]grant{
 
 	// The way of a message: only these talk to plugins.
 	"ingress":    {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true},
-	"outbox":     {imports: "contact conversation installation pluginhost queue telemetry tenant", sdk: "pluginv1"},
+	"outbox":     {imports: "contact conversation installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
 	"pluginhost": {imports: "fault installation tenant", sdk: ". failure host pluginv1 settings"},
 
 	// Tenancy and data.
@@ -76,6 +76,7 @@ var packages = map[string]grant{
 
 	// For tests.
 	"dbtest":     {imports: "embedded postgres", env: "STRATO_POSTGRES_BIN STRATO_POSTGRES_PACKAGES"},
+	"hosttest":   {imports: "installation pluginhost secret simulation tenant tenanttest", sdk: "host simulator"},
 	"tenanttest": {imports: "assistant dbtest lead tenant"},
 }
 
@@ -92,6 +93,7 @@ var named = map[string]string{
 	"core/internal/conversation/thread.go": "the same set, by the channel of the first message",
 	"core/internal/cli/simulate.go":        "an example in a help text",
 	"core/internal/cli/demo.go":            "the command to try first, on the demo's screen",
+	"core/internal/hosttest/build.go":      "the plugin whose provider the tests simulate",
 }
 
 // rules are checks of one file. Each returns what is wrong.

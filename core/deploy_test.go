@@ -365,11 +365,9 @@ func exported(t *testing.T) []string {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {
-			if kv, ok := n.(*ast.KeyValueExpr); ok {
-				key, _ := kv.Key.(*ast.Ident)
-				value, _ := kv.Value.(*ast.BasicLit)
-				if key != nil && key.Name == "Name" && value != nil && strings.HasPrefix(value.Value, `"strato_`) {
-					names = append(names, strings.Trim(value.Value, `"`))
+			if lit, ok := n.(*ast.CompositeLit); ok {
+				if name := stringField(lit, "Name"); strings.HasPrefix(name, "strato_") && stringField(lit, "Help") != "" {
+					names = append(names, name)
 				}
 			}
 			return true
@@ -384,6 +382,22 @@ func exported(t *testing.T) []string {
 		names = append(names, metricNames(desc.String())...)
 	}
 	return names
+}
+
+// stringField is the text of a field of a literal, or "".
+func stringField(lit *ast.CompositeLit, field string) string {
+	for _, e := range lit.Elts {
+		kv, ok := e.(*ast.KeyValueExpr)
+		if !ok {
+			continue
+		}
+		key, isIdent := kv.Key.(*ast.Ident)
+		value, isLit := kv.Value.(*ast.BasicLit)
+		if isIdent && isLit && key.Name == field {
+			return strings.Trim(value.Value, `"`)
+		}
+	}
+	return ""
 }
 
 // The operator's page and the program agree on the metrics and the variables.
