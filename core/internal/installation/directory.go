@@ -63,7 +63,7 @@ func (d *Directory) Load(ctx context.Context, t Target) (*Live, error) {
 			return fmt.Errorf("load installation %s: %w", t.Installation, err)
 		}
 		l.Plugin, l.State, l.Revision, l.SettingsVersion = n.Plugin, n.State, n.Revision, n.SettingsVersion
-		l.Settings, l.WebhookURL = n.Settings, n.WebhookURL
+		l.Version, l.Settings, l.WebhookURL = n.Version, n.Settings, n.WebhookURL
 		l.Secrets, err = d.openSecrets(ctx, s, t.Installation)
 		return err
 	})
@@ -74,9 +74,13 @@ func (d *Directory) Load(ctx context.Context, t Target) (*Live, error) {
 	return l, err
 }
 
-// Forget drops what is remembered of an installation. Call it on every node
-// after a change.
-func (d *Directory) Forget(t Target) { d.live.Invalidate(t) }
+// Forget drops what is remembered of an installation, and of all routes: which
+// keys led to it, or to nobody, is not known here. Call it on every node after a
+// change.
+func (d *Directory) Forget(t Target) {
+	d.live.Invalidate(t)
+	d.targets.InvalidateAll()
+}
 
 // ForgetAll drops everything remembered, for when word of changes may have been
 // missed.

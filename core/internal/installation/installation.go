@@ -5,6 +5,8 @@ package installation
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,11 +101,24 @@ type Live struct {
 	State           State
 	Revision        uint64
 	SettingsVersion uint32
-	Settings        []byte
-	Secrets         map[string]string
-	WebhookURL      string
+	// Version grows with every change, also with those of no consequence for a
+	// call.
+	Version    int
+	Settings   []byte
+	Secrets    map[string]string `json:"-"`
+	WebhookURL string
 	// Keys are those that the provider confirmed.
 	Keys []Key
+}
+
+// LogValue names the installation and tells nothing of its secrets.
+func (l Live) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("plugin", l.Plugin), slog.String("id", l.ID.String()), slog.Uint64("revision", l.Revision))
+}
+
+// Format writes the same with every verb.
+func (l Live) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%s %s@%d", l.Plugin, l.ID, l.Revision)
 }
 
 // secretRow is a sealed secret.

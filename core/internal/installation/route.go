@@ -84,6 +84,7 @@ func (d *Directory) target(ctx context.Context, key string, build func(*bun.Sele
 // credentials, the main one first. A key of another installation is refused, and
 // nothing changes; but two installations of one tenant may share all but their
 // main keys, such as two numbers of one business account: the first keeps it.
+// Without keys the installation gives up those it has.
 func (d *Directory) Claim(ctx context.Context, plugin string, t Target, keys []Key) error {
 	err := d.pool.Control().RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.NewRaw(`delete from control.routes where tenant_id = ? and installation_id = ?`, t.Tenant, t.Installation).Exec(ctx)

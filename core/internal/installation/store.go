@@ -78,6 +78,23 @@ func SetWebhookURL(ctx context.Context, s tenant.Scope, i ID, url string) error 
 	return nil
 }
 
+// Lock keeps others from changing an installation until the transaction ends. A
+// version that is not the newest is refused with ErrStale.
+func Lock(ctx context.Context, s tenant.Scope, i ID, version int) error {
+	var have int
+	err := s.Query(ctx, &have, `select version from crm.installations where tenant_id = $1 and id = $2 for update`, s.Tenant(), i)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("lock installation %s: %w", i, err)
+	}
+	if have != version {
+		return ErrStale
+	}
+	return nil
+}
+
 // Activation is a change of settings that the provider accepted.
 type Activation struct {
 	Settings        []byte
@@ -141,21 +158,25 @@ func (d *Directory) replaceSecrets(ctx context.Context, s tenant.Scope, i ID, se
 	return nil
 }
 
-// SetHealth notes what a check found. A failed check of an active installation
-// breaks it, a good one of a broken installation mends it.
-func SetHealth(ctx context.Context, s tenant.Scope, i ID, h Health) error {
+// SetHealth notes what was found out about the settings of a revision. A failure
+// breaks an active installation, a good check mends a broken one. Settings that
+// were replaced meanwhile say nothing about those in force: then nothing changes.
+func SetHealth(ctx context.Context, s tenant.Scope, i ID, revision uint64, h Health) error {
 	health, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode health: %w", err)
 	}
-	_, err = s.Exec(ctx, `
+	n, err := s.Exec(ctx, `
 		update crm.installations set health = $3, checked_at = $4, state = case
 			when state = 'active' and $5 = 'failed' then 'broken'
 			when state = 'broken' and $5 = 'ok' then 'active'
 			else state end
-		where tenant_id = $1 and id = $2`, s.Tenant(), i, health, s.Now(), h.State)
+		where tenant_id = $1 and id = $2 and revision = $6`, s.Tenant(), i, health, s.Now(), h.State, int64(revision)) //nolint:gosec // counts saves
 	if err != nil {
 		return fmt.Errorf("set health of installation %s: %w", i, err)
+	}
+	if n == 0 {
+		return nil
 	}
 	s.Announce(tenant.Change{Type: "installation.updated", ID: i.UUID})
 	return nil

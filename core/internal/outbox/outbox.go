@@ -237,7 +237,7 @@ func (o *Outbox) disconnected(t tenant.ID, live *installation.Live, d *conversat
 			return err
 		}
 		s.AfterCommit(func(ctx context.Context) { o.changed(ctx, installation.Target{Tenant: t, Installation: live.ID}) })
-		return installation.SetHealth(ctx, s, live.ID, installation.Health{State: "failed", Checks: []installation.Check{{
+		return installation.SetHealth(ctx, s, live.ID, live.Revision, installation.Health{State: "failed", Checks: []installation.Check{{
 			Name: "send", State: "failed", Message: f.GetMessage(), Code: pluginhost.CodeName(f),
 		}}})
 	}

@@ -33,11 +33,15 @@ type Configurator struct {
 // null deletes it, a string replaces it. The whole is checked against the
 // schema, by the plugin, and by the provider; only then it takes effect, and the
 // routing keys that the provider confirmed lead here. A refusal names the
-// fields and changes nothing. version is the one the form was made from.
+// fields and changes nothing. version is the one the form was made from; when
+// another change came first, nothing is changed either.
 func (c *Configurator) Save(ctx context.Context, t installation.Target, submitted json.RawMessage, version int) (*installation.Installation, error) {
 	have, err := c.Directory.Load(ctx, t)
 	if err != nil {
 		return nil, err
+	}
+	if have.Version != version {
+		return nil, installation.ErrStale
 	}
 	release, err := c.Registry.Plugin(have.Plugin)
 	if err != nil {
@@ -53,19 +57,49 @@ func (c *Configurator) Save(ctx context.Context, t installation.Target, submitte
 	if err := c.Registry.validate(ctx, &next); err != nil {
 		return nil, err
 	}
-	health, keys, err := c.Registry.Check(ctx, &next, true)
+	health, keys, err := c.check(ctx, &next)
 	if err != nil {
 		return nil, err
 	}
-	if health.State == "failed" {
-		return nil, refusal(health)
+	return c.change(ctx, t, version, func(ctx context.Context, s tenant.Scope) error {
+		if err := c.Directory.Claim(ctx, have.Plugin, t, keys); err != nil {
+			return err
+		}
+		return c.Directory.Activate(ctx, s, t.Installation, installation.Activation{
+			Settings: doc.Settings, SettingsVersion: next.SettingsVersion, Secrets: doc.Secrets, Health: health, Version: version,
+		})
+	})
+}
+
+// check asks the provider about settings and refuses those that do not work.
+func (c *Configurator) check(ctx context.Context, l *installation.Live) (installation.Health, []installation.Key, error) {
+	health, keys, err := c.Registry.Check(ctx, l, true)
+	if err == nil && health.State == "failed" {
+		err = refusal(health)
 	}
-	if err := c.Directory.Claim(ctx, have.Plugin, t, keys); err != nil {
+	return health, keys, err
+}
+
+// change runs f on an installation that is locked and of that version, and tells
+// all nodes. Routes are changed within, so that who comes too late changes none.
+func (c *Configurator) change(ctx context.Context, t installation.Target, version int, f func(context.Context, tenant.Scope) error) (*installation.Installation, error) {
+	var out *installation.Installation
+	err := c.Pool.Do(ctx, t.Tenant, func(ctx context.Context, s tenant.Scope) error {
+		if err := installation.Lock(ctx, s, t.Installation, version); err != nil {
+			return err
+		}
+		if err := f(ctx, s); err != nil {
+			return err
+		}
+		var err error
+		out, err = installation.Get(ctx, s, t.Installation)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	return c.activate(ctx, t, installation.Activation{
-		Settings: doc.Settings, SettingsVersion: next.SettingsVersion, Secrets: doc.Secrets, Health: health, Version: version,
-	})
+	c.Changed(ctx, t)
+	return out, nil
 }
 
 func (c *Configurator) merge(release host.Release, have *installation.Live, submitted json.RawMessage) (settings.Document, error) {
@@ -91,23 +125,6 @@ func (c *Configurator) merge(release host.Release, have *installation.Live, subm
 	return doc, nil
 }
 
-func (c *Configurator) activate(ctx context.Context, t installation.Target, a installation.Activation) (*installation.Installation, error) {
-	var out *installation.Installation
-	err := c.Pool.Do(ctx, t.Tenant, func(ctx context.Context, s tenant.Scope) error {
-		if err := c.Directory.Activate(ctx, s, t.Installation, a); err != nil {
-			return err
-		}
-		var err error
-		out, err = installation.Get(ctx, s, t.Installation)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	c.Changed(ctx, t)
-	return out, nil
-}
-
 // Test asks the provider whether the active settings work, and notes the
 // answer.
 func (c *Configurator) Test(ctx context.Context, t installation.Target) (*installation.Installation, error) {
@@ -124,7 +141,7 @@ func (c *Configurator) Test(ctx context.Context, t installation.Target) (*instal
 	}
 	var out *installation.Installation
 	err = c.Pool.Do(ctx, t.Tenant, func(ctx context.Context, s tenant.Scope) error {
-		if err := installation.SetHealth(ctx, s, t.Installation, health); err != nil {
+		if err := installation.SetHealth(ctx, s, t.Installation, live.Revision, health); err != nil {
 			return err
 		}
 		var err error
@@ -137,29 +154,32 @@ func (c *Configurator) Test(ctx context.Context, t installation.Target) (*instal
 	return out, err
 }
 
-// SetState switches an installation off, or on again. One that never had settings
-// that work cannot be switched on.
+// SetState switches an installation off, or on again. Off, it takes no webhooks
+// and gives up its routing keys; on, the provider must accept its settings and
+// confirm the keys anew. One without settings cannot be switched on.
 func (c *Configurator) SetState(ctx context.Context, t installation.Target, to installation.State) (*installation.Installation, error) {
-	var out *installation.Installation
-	err := c.Pool.Do(ctx, t.Tenant, func(ctx context.Context, s tenant.Scope) error {
-		have, err := installation.Get(ctx, s, t.Installation)
-		if err != nil {
-			return err
-		}
-		if to == installation.Active && have.Revision == 0 {
-			return ErrSettings.Saying("The installation has no settings yet. Save them first.")
-		}
-		if err := installation.SetState(ctx, s, t.Installation, to); err != nil {
-			return err
-		}
-		out, err = installation.Get(ctx, s, t.Installation)
-		return err
-	})
+	have, err := c.Directory.Load(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	c.Changed(ctx, t)
-	return out, nil
+	health, keys := installation.Health{}, []installation.Key(nil)
+	if to == installation.Active {
+		if have.Revision == 0 {
+			return nil, ErrSettings.Saying("The installation has no settings yet. Save them first.")
+		}
+		if health, keys, err = c.check(ctx, have); err != nil {
+			return nil, err
+		}
+	}
+	return c.change(ctx, t, have.Version, func(ctx context.Context, s tenant.Scope) error {
+		if err := c.Directory.Claim(ctx, have.Plugin, t, keys); err != nil {
+			return err
+		}
+		if err := installation.SetState(ctx, s, t.Installation, to); err != nil || to != installation.Active {
+			return err
+		}
+		return installation.SetHealth(ctx, s, t.Installation, have.Revision, health)
+	})
 }
 
 // validate asks the plugin about settings without the network.

@@ -2,7 +2,10 @@ package pluginhost
 
 import (
 	"context"
+	"slices"
 	"sync"
+
+	"google.golang.org/grpc/codes"
 )
 
 // lanes lets what waits for the same key travel together. There is no timer:
@@ -37,8 +40,9 @@ func newLanes[K comparable, T, R any](do func(K, []T) ([]R, error), size func(T)
 	return &lanes[K, T, R]{do: do, size: size, open: map[K]*lane[T, R]{}}
 }
 
-// submit waits for the item's result until ctx ends. The call goes on without
-// the caller then.
+// submit waits for the item's result until ctx ends. An item that still waits
+// for its turn then never leaves, see [NeverLeft]; a call that has begun goes on
+// without the caller.
 func (l *lanes[K, T, R]) submit(ctx context.Context, key K, in T) (R, error) {
 	var none R
 	it := &item[T, R]{in: in, done: make(chan outcome[R], 1)}
@@ -49,8 +53,26 @@ func (l *lanes[K, T, R]) submit(ctx context.Context, key K, in T) (R, error) {
 	case o := <-it.done:
 		return o.out, o.err
 	case <-ctx.Done():
-		return none, ErrUnavailable.With(&CallError{cause: ctx.Err()})
+		if l.withdraw(key, it) {
+			return none, ErrBusy.With(ctx.Err())
+		}
+		return none, ErrUnavailable.With(&CallError{Code: codes.DeadlineExceeded, cause: ctx.Err()})
 	}
+}
+
+// withdraw takes an item out of the queue, and reports whether it was still there.
+func (l *lanes[K, T, R]) withdraw(key K, it *item[T, R]) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.open[key]
+	if n == nil {
+		return false
+	}
+	i := slices.Index(n.waiting, it)
+	if i >= 0 {
+		n.waiting = slices.Delete(n.waiting, i, i+1)
+	}
+	return i >= 0
 }
 
 func (l *lanes[K, T, R]) enqueue(key K, it *item[T, R]) error {
@@ -116,7 +138,7 @@ func (l *lanes[K, T, R]) take(key K, n *lane[T, R]) []*item[T, R] {
 		}
 		count++
 	}
-	batch := n.waiting[:count:count]
+	batch := slices.Clone(n.waiting[:count]) // what waits behind may move
 	n.waiting = n.waiting[count:]
 	return batch
 }

@@ -119,13 +119,16 @@ func (r *Registry) call(ctx context.Context, plugin string, f func(*host.Clients
 // CallError says that a call left for the plugin and no answer came back:
 // whether the plugin acted on it is not known.
 type CallError struct {
-	Plugin string
-	Code   codes.Code
+	Plugin string     // empty where it is not known any more
+	Code   codes.Code // of gRPC: Unavailable when the process ended in the call
 	cause  error
 }
 
 // Error implements error.
 func (e *CallError) Error() string {
+	if e.Plugin == "" {
+		return fmt.Sprintf("call to a plugin ended with %s: %v", e.Code, e.cause)
+	}
 	return fmt.Sprintf("call to plugin %s ended with %s: %v", e.Plugin, e.Code, e.cause)
 }
 
@@ -139,8 +142,15 @@ func machinery(plugin string, err error) error {
 // NeverLeft reports whether err, from a call, says that the plugin was not even
 // asked.
 func NeverLeft(err error) bool {
-	var call *CallError
-	return err != nil && !errors.As(err, &call)
+	_, left := errors.AsType[*CallError](err)
+	return err != nil && !left
+}
+
+// Crashed reports whether err, from a call, says that the plugin's process ended
+// while it had the call, perhaps because of it.
+func Crashed(err error) bool {
+	call, left := errors.AsType[*CallError](err)
+	return left && call.Code == codes.Unavailable
 }
 
 // HandleWebhook has an installation's plugin verify and translate a webhook.
