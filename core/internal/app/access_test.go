@@ -18,7 +18,7 @@ import (
 func TestAccess(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, nil)
+	w := newWorld(t)
 
 	t.Run("who the tenant is", func(t *testing.T) {
 		t.Parallel()
@@ -123,7 +123,7 @@ func TestAccess(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, nil)
+	w := newWorld(t)
 	ring, err := secret.ParseRing(masterKeys)
 	require.NoError(t, err)
 	key := ring.DeriveKeys("access-token")[0]

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -134,6 +135,10 @@ func (a *App) listen(ctx context.Context) error {
 	var err error
 	if a.api, err = bind(ctx, a.Config.Addr, "STRATO_ADDR"); err != nil {
 		return err
+	}
+	// With port 0 the system chooses one, and only now is the address known.
+	if strings.HasSuffix(a.Config.Addr, ":0") && a.Config.PublicURL == "http://"+a.Config.Addr {
+		a.Config.PublicURL = a.URL()
 	}
 	a.serve(a.api, &http.Server{Handler: a.gate, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute})
 	return nil

@@ -32,7 +32,7 @@ type bad struct {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, nil)
+	w := newWorld(t)
 	list := map[string][]bad{}
 	total := 0
 	for _, op := range operations(t) {

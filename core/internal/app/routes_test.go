@@ -146,7 +146,7 @@ func unknownPath(r httpapi.Route) string {
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, nil)
+	w := newWorld(t)
 	routes := w.Router().Routes()
 
 	t.Run("the table is what is served", func(t *testing.T) {

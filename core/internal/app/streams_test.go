@@ -62,7 +62,7 @@ func (s *stream) until(t *testing.T, text string) {
 func TestStreams(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, nil, "STRATO_REDIS_URL="+dbtest.Redis(t))
+	w := newWorld(t, "STRATO_REDIS_URL="+dbtest.Redis(t))
 	acme, beta, norte := w.stream(t, w.acme.owner, ""), w.stream(t, w.beta.owner, ""), w.stream(t, w.norte.owner, "")
 
 	// What comes first must be seen first, if it is seen at all.

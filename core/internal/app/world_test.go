@@ -84,9 +84,15 @@ func unknown() ids {
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
-// newWorld starts an app. settings are variables on top of the usual ones;
-// pluginSettings what the operator sets for plugins.
-func newWorld(t *testing.T, pluginSettings map[string]string, settings ...string) *world {
+// newWorld starts an app. settings are variables on top of the usual ones.
+func newWorld(t *testing.T, settings ...string) *world {
+	t.Helper()
+	return newWorldWith(t, buildPlugin(t), nil, settings...)
+}
+
+// newWorldWith starts an app over a folder of plugins, for which the operator
+// has settings.
+func newWorldWith(t *testing.T, plugins string, operator map[string]string, settings ...string) *world {
 	t.Helper()
 	data, err := os.MkdirTemp("", "sa") // the plugins' sockets need short paths
 	require.NoError(t, err)
@@ -94,12 +100,12 @@ func newWorld(t *testing.T, pluginSettings map[string]string, settings ...string
 	w := &world{db: database(t), dedicated: dedicatedDatabase(t), log: &journal{}, client: &http.Client{Timeout: 30 * time.Second}}
 	cfg, err := config.Load(append([]string{
 		"STRATO_ADDR=127.0.0.1:0", "STRATO_METRICS_ADDR=127.0.0.1:0", "STRATO_DATA=" + data, "STRATO_ROLES=api", "STRATO_NODE_ID=test",
-		"STRATO_DATABASE_URL=" + w.db.AdminURL, "STRATO_SECRET_KEYS=" + masterKeys, "STRATO_PLUGIN_DIR=" + buildPlugin(t),
+		"STRATO_DATABASE_URL=" + w.db.AdminURL, "STRATO_SECRET_KEYS=" + masterKeys, "STRATO_PLUGIN_DIR=" + plugins,
 		"STRATO_DATABASE_MAX_CONNS=8",
 	}, settings...))
 	require.NoError(t, err)
 	w.App, err = app.New(t.Context(), cfg, app.Options{
-		Version: "test", Log: slog.New(w.log), PluginSettings: func(string) map[string]string { return pluginSettings },
+		Version: "test", Log: slog.New(w.log), PluginSettings: func(string) map[string]string { return operator },
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
