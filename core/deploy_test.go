@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"go/ast"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -240,11 +241,8 @@ func (d *deployment) compose(t *testing.T, i image) {
 		}
 		d.command(t, file, s.Command)
 		env := map[string]string{}
-		for _, from := range []map[string]string{i.env, s.Environment} {
-			for k, v := range from {
-				env[k] = v
-			}
-		}
+		maps.Copy(env, i.env)
+		maps.Copy(env, s.Environment)
 		c := d.load(file, env)
 		for _, p := range s.Ports {
 			if port(p) != port(c.Addr) {

@@ -118,7 +118,7 @@ func (w *world) load(ctx context.Context, label string, length time.Duration) (i
 func (c *client) expect(body []byte) error {
 	status, err := c.post(body)
 	if err == nil && status != 200 {
-		err = fmt.Errorf("Strato answered %d", status)
+		err = fmt.Errorf("the server answered %d", status)
 	}
 	return err
 }

@@ -76,9 +76,9 @@ func (w *world) start(ctx context.Context, roles string) (_ *strato, err error) 
 	select {
 	case <-ready:
 	case <-s.done:
-		return nil, fmt.Errorf("Strato did not start: %w", s.end)
+		return nil, fmt.Errorf("the server did not start: %w", s.end)
 	case <-time.After(startDeadline):
-		err = errors.New("Strato does not start")
+		err = errors.New("the server does not start")
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -100,7 +100,7 @@ func (s *strato) stop() error {
 	case <-time.After(stopDeadline):
 		_ = s.cmd.Process.Kill()
 		<-s.done
-		return errors.New("Strato did not stop")
+		return errors.New("the server did not stop")
 	}
 }
 
