@@ -201,6 +201,7 @@ func (p *parts) startPlugins(context.Context) error {
 	p.later(h.Stop)
 	p.registry = pluginhost.New(h)
 	p.later(func(context.Context) error { p.registry.Close(); return nil })
+	p.run(func(ctx context.Context) { p.registry.Mend(ctx, p.log.With("component", "plugins")) })
 	p.directory = installation.NewDirectory(p.Pool, secret.NewBox(p.ring, secret.NewTable(p.Pool.Control())))
 	return nil
 }

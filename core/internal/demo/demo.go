@@ -105,6 +105,10 @@ func (w *World) StartSimulators(ctx context.Context) error {
 	return nil
 }
 
+// nowhere is where a plugin is pointed whose simulator does not run: port 9
+// refuses. The demo never speaks to a real provider.
+const nowhere = "http://127.0.0.1:9"
+
 // PluginSettings points a plugin at its simulator.
 func (w *World) PluginSettings(plugin string) map[string]string {
 	w.mu.Lock()
@@ -114,7 +118,7 @@ func (w *World) PluginSettings(plugin string) map[string]string {
 			return map[string]string{"base_url": s.BaseURL}
 		}
 	}
-	return nil
+	return map[string]string{"base_url": nowhere}
 }
 
 // Stop ends the simulators.

@@ -61,7 +61,7 @@ type answer struct {
 // was written, and what was stored, if anything, does no harm when it comes again.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	plugin, token := r.PathValue("plugin"), r.PathValue("token")
-	release, err := h.Registry.Plugin(plugin)
+	release, err := h.Registry.Known(plugin)
 	if err != nil {
 		return ErrNotFound
 	}

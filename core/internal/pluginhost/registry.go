@@ -76,8 +76,18 @@ func (r *Registry) Plugins() []host.Release { return r.host.Catalogue() }
 
 // Plugin returns a usable plugin.
 func (r *Registry) Plugin(name string) (host.Release, error) {
+	p, err := r.Known(name)
+	if err == nil && p.Problem != "" {
+		return host.Release{}, ErrNoPlugin
+	}
+	return p, err
+}
+
+// Known returns a plugin of which at least the manifest can be read: what comes
+// for it is kept even while it cannot be used.
+func (r *Registry) Known(name string) (host.Release, error) {
 	for _, p := range r.host.Catalogue() {
-		if p.Name == name && p.Problem == "" {
+		if p.Name == name && p.Manifest != nil {
 			return p, nil
 		}
 	}
