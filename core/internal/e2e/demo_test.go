@@ -77,8 +77,8 @@ func (d *demo) tell() {
 	if !d.t.Failed() {
 		return
 	}
-	log := slices.DeleteFunc(strings.Split(d.log(), "\n"), func(line string) bool { return strings.Contains(line, `"msg":"request"`) })
-	const most = 60
+	log := slices.DeleteFunc(strings.Split(d.log(), "\n"), func(line string) bool { return strings.Contains(line, `"level":"INFO"`) })
+	const most = 20
 	if len(log) > most {
 		log = log[len(log)-most:]
 	}
