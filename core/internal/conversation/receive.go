@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -29,6 +30,9 @@ type Incoming struct {
 	ReplyTo    string
 	Referral   *lead.Referral
 	OccurredAt time.Time
+	// ReceivedAt is when the webhook came; zero is now. It orders messages of the
+	// same time: providers tell whole seconds, and people write faster.
+	ReceivedAt time.Time
 	// WindowExpiresAt is until when free replies are allowed; zero for no limit.
 	WindowExpiresAt time.Time
 	// Echo says that the agency sent it by other means, such as the phone's app.
@@ -170,7 +174,7 @@ func gather(ctx context.Context, s tenant.Scope, in []Incoming, accounts map[ins
 // add writes a message into its thread.
 func (b *batch) add(s tenant.Scope, t *thread, m Incoming) {
 	msg := Message{
-		ID: id.New[Message](), ConversationID: t.ID, AccountID: t.AccountID, Direction: In, Author: ByContact,
+		ID: arrivalID(m.ReceivedAt, len(b.messages)), ConversationID: t.ID, AccountID: t.AccountID, Direction: In, Author: ByContact,
 		AuthorID: t.ContactID.UUID, Type: m.Type, Text: m.Text, Content: m.Content, ExternalID: m.ExternalID,
 		ReplyTo: m.ReplyTo, Status: Received, OccurredAt: m.OccurredAt, CreatedAt: s.Now(),
 	}
@@ -202,6 +206,21 @@ func (b *batch) add(s tenant.Scope, t *thread, m Incoming) {
 			Referral  *lead.Referral `json:"referral,omitempty"`
 		}{msg.ID, m.Type, preview(m.Type, m.Text), m.Referral}),
 	})
+}
+
+// arrivalID is the id of the n-th message of a batch, which sorts by the time of
+// its arrival whenever it is taken: webhooks are taken side by side, and late
+// when their plugin was away. It has the form of a UUID of version 7.
+func arrivalID(at time.Time, n int) MessageID {
+	if at.IsZero() {
+		return id.New[Message]()
+	}
+	u := uuid.New()
+	us := uint64(max(at.UnixMicro(), 0)) //nolint:gosec // not negative
+	ms, rest := us/1000, us%1000
+	binary.BigEndian.PutUint64(u[:8], ms<<16|0x7000|rest)
+	binary.BigEndian.PutUint16(u[8:10], 0x8000|uint16(min(n, 0x3fff))) //nolint:gosec // within 14 bits
+	return MessageID{UUID: u}
 }
 
 func (b *batch) save(ctx context.Context, s tenant.Scope) error {

@@ -85,7 +85,7 @@ func incoming(e received, external string, party *pluginv1.Party, content *plugi
 		external = e.event.GetDedupeKey()
 	}
 	d := &drafted{conversation.Incoming{
-		Account: accountOf(e), Channel: e.row.Plugin, ExternalID: clean(external), ReplyTo: clean(replyTo), OccurredAt: when(e),
+		Account: accountOf(e), Channel: e.row.Plugin, ExternalID: clean(external), ReplyTo: clean(replyTo), OccurredAt: when(e), ReceivedAt: e.row.ReceivedAt,
 		Party: contact.Party{Name: clean(party.GetDisplayName())},
 	}}
 	for _, a := range party.GetAddresses() {
