@@ -12,7 +12,7 @@ BUILD := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w"
 
 # Packages whose tests run under the race detector: the ones with concurrency of
 # their own. The rest would take CI's time and find little.
-RACE := core/internal/(cache|httpapi|ingress|live|outbox|pluginhost|postgres|queue|tenant)|sdk($$|/)
+RACE := (core/internal/(cache|httpapi|ingress|live|outbox|pluginhost|postgres|queue|tenant)|sdk)($$|/)
 
 # The race detector needs a C compiler. Without one these tests run all the same,
 # without it.
@@ -50,8 +50,8 @@ run: build ## build everything and serve the demo at http://127.0.0.1:8080
 # tests build and start.
 test: ## run every test
 	@.ci/deps
-	@race=$$(go list ./... | grep -E '/strato/($(RACE))'); \
-	rest=$$(go list ./... | grep -vE '/strato/($(RACE))'); \
+	@race=$$(go list ./... | grep -E '/strato/$(RACE)'); \
+	rest=$$(go list ./... | grep -vE '/strato/$(RACE)'); \
 	status=0; \
 	go test -count=1 -timeout 15m $$rest || status=1; \
 	go test -count=1 -timeout 15m $(RACEFLAG) $$race || status=1; \
