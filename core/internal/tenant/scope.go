@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
+
+	"github.com/stratohub/strato/core/internal/postgres"
 )
 
 // querier is what a transaction and a database have in common below Bun: bound
@@ -23,7 +25,8 @@ type querier interface {
 
 // Scope is the view of one tenant's rows, inside [Pool.Do] or [Pool.Read] and
 // no longer. Its methods must get the context that came with it: that context
-// carries the tenant to the server, and any other is refused. A Scope of Do is
+// carries the tenant to the server. One of another tenant reaches nothing, one of
+// none nothing either, or the scope's own rows in its transaction. A Scope of Do is
 // one transaction and must stay in its goroutine; a Scope of Read may be used
 // by several. The zero Scope panics.
 type Scope struct {
@@ -103,6 +106,9 @@ func (s Scope) Delete(m Model) *bun.DeleteQuery {
 // rows the statement touched.
 func (s Scope) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	s.open()
+	if err := s.matches(ctx); err != nil {
+		return 0, err
+	}
 	res, err := s.raw.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
@@ -115,6 +121,9 @@ func (s Scope) Exec(ctx context.Context, query string, args ...any) (int64, erro
 // slice of either. Without a row a single destination yields sql.ErrNoRows.
 func (s Scope) Query(ctx context.Context, dst any, query string, args ...any) error {
 	s.open()
+	if err := s.matches(ctx); err != nil {
+		return err
+	}
 	rows, err := s.raw.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -159,6 +168,17 @@ func (s Scope) Announce(changes ...Change) {
 		panic("tenant: Announce in a scope that only reads")
 	}
 	s.after.changes = append(s.after.changes, changes...)
+}
+
+var errContext = errors.New("tenant: this is not the context that came with the scope")
+
+// matches refuses a context of another scope. Statements by hand need not name
+// the tenant, so they must not run as another.
+func (s Scope) matches(ctx context.Context) error {
+	if t, ok := postgres.TenantFrom(ctx); !ok || t != s.tenant.UUID {
+		return errContext
+	}
+	return nil
 }
 
 func (s Scope) open() bun.IDB {
