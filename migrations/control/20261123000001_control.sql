@@ -141,6 +141,8 @@ create table control.spool (
     request     bytea not null,
     received_at timestamptz not null,
     attempts    int not null default 0,
+    -- Not looked at before; null: as soon as possible.
+    not_before  timestamptz,
     error       text not null default '',
     state       text not null default 'waiting' check (state in ('waiting', 'dead'))
 );

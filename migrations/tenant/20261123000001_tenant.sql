@@ -289,6 +289,8 @@ create table crm.inbox (
     -- A strato.plugin.v1.WebhookResult; null while raw.
     result          bytea,
     attempts        int not null default 0,
+    -- A raw row is not shown to the plugin before; null: as soon as possible.
+    not_before      timestamptz,
     error           text not null default '',
     done_at         timestamptz,
     primary key (tenant_id, id, received_at)
@@ -348,8 +350,9 @@ create table crm.inbox_default partition of crm.inbox default;
 select crm.isolate('crm.inbox_default', '');
 
 -- ensure_inbox_days makes the partitions of a span of days (UTC) and says how
--- many were missing. drop_inbox_days drops those before a day, except where a
--- row still waits, and says how many.
+-- many were missing. A day that has rows in the default partition already stays
+-- there. drop_inbox_days drops those before a day, except where a row still
+-- waits, and says how many; of the default partition it deletes the rows.
 -- +goose StatementBegin
 create function crm.ensure_inbox_days(first date, days int) returns int
 language plpgsql security definer set search_path = pg_catalog as $$
@@ -360,12 +363,15 @@ declare
 begin
     for d in select generate_series(first, first + days - 1, interval '1 day')::date loop
         part := 'inbox_' || to_char(d, 'YYYYMMDD');
-        if to_regclass('crm.' || part) is null then
+        continue when to_regclass('crm.' || part) is not null;
+        begin
             execute format('create table crm.%I partition of crm.inbox for values from (%L) to (%L)',
                 part, (d::text || ' 00:00:00+00'), ((d + 1)::text || ' 00:00:00+00'));
             perform crm.isolate(('crm.' || part)::regclass, '');
             made := made + 1;
-        end if;
+        exception when check_violation then
+            raise notice 'the day % has rows in crm.inbox_default and stays there', d;
+        end;
     end loop;
     return made;
 end $$;
@@ -377,14 +383,13 @@ declare
     part text;
     waiting boolean;
 begin
+    -- Forced row security binds the owner too: what follows needs to see every
+    -- tenant's rows, so the policy is lifted inside this transaction.
     for part in
         select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'crm.inbox'::regclass and c.relname ~ '^inbox_[0-9]{8}$'
           and to_date(right(c.relname, 8), 'YYYYMMDD') < before
     loop
-        -- Forced row security binds the owner too: only counting what the
-        -- statistics of the waiting index hold would need a tenant, so the
-        -- check runs with the policy lifted inside this transaction.
         execute format('alter table crm.%I no force row level security', part);
         execute format('select exists (select 1 from crm.%I where state in (''raw'', ''ready''))', part) into waiting;
         if waiting then
@@ -394,6 +399,9 @@ begin
             dropped := dropped + 1;
         end if;
     end loop;
+    alter table crm.inbox_default no force row level security;
+    delete from crm.inbox_default where received_at < before::timestamp at time zone 'utc' and state not in ('raw', 'ready');
+    alter table crm.inbox_default force row level security;
     return dropped;
 end $$;
 -- +goose StatementEnd

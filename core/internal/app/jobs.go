@@ -16,6 +16,7 @@ import (
 func jobs(p *parts) (*queue.Workers, []queue.Sweep) {
 	w := queue.NewWorkers()
 	queue.Handle(w, p.receiver.Work)
+	queue.Handle(w, p.receiver.CatchUp)
 	queue.Handle(w, automation.Worker(p.Pool))
 	queue.Handle(w, p.outbox.Work)
 	return w, []queue.Sweep{

@@ -4,6 +4,8 @@ package event
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -69,19 +71,46 @@ type Event struct {
 // a time or a payload get a new id, the scope's time and an empty object.
 func Append(ctx context.Context, s tenant.Scope, events ...Event) error {
 	for i := range events {
-		e := &events[i]
-		if e.ID.IsZero() {
-			e.ID = id.New[Event]()
-		}
-		if e.OccurredAt.IsZero() {
-			e.OccurredAt = s.Now()
-		}
-		if e.Payload == nil {
-			e.Payload = json.RawMessage("{}")
-		}
+		events[i].fill(s)
 	}
 	if err := tenant.InsertAll(ctx, s, events); err != nil {
 		return fmt.Errorf("append %d events: %w", len(events), err)
+	}
+	return nil
+}
+
+func (e *Event) fill(s tenant.Scope) {
+	if e.ID.IsZero() {
+		e.ID = id.New[Event]()
+	}
+	if e.OccurredAt.IsZero() {
+		e.OccurredAt = s.Now()
+	}
+	if e.Payload == nil {
+		e.Payload = json.RawMessage("{}")
+	}
+}
+
+// IDFor is the id of what happened at a moment and is known by a key: the same
+// for the same, so that [AppendOnce] can tell repeats, and in the order of time
+// like any other.
+func IDFor(at time.Time, key string) ID {
+	sum := sha256.Sum256([]byte(key))
+	var u uuid.UUID
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(max(at.UnixMilli(), 0))) //nolint:gosec // not negative
+	copy(u[:6], ms[2:])
+	copy(u[6:], sum[:])
+	u[6] = u[6]&0x0f | 0x70 // version 7
+	u[8] = u[8]&0x3f | 0x80
+	return ID{UUID: u}
+}
+
+// AppendOnce adds an event unless one with its id is there.
+func AppendOnce(ctx context.Context, s tenant.Scope, e Event) error {
+	e.fill(s)
+	if _, err := s.Insert(&e).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+		return fmt.Errorf("append an event: %w", err)
 	}
 	return nil
 }

@@ -52,8 +52,14 @@ type World struct {
 // when they are asked something and end with the test. timing may be zero.
 func New(t testing.TB, timing host.Timing) *World {
 	t.Helper()
-	w := &World{Log: &Log{}}
-	w.Pool, w.Agency = tenanttest.New(t)
+	pool, agency := tenanttest.New(t)
+	return On(t, pool, agency, timing)
+}
+
+// On is [New] around an agency of the caller's.
+func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timing) *World {
+	t.Helper()
+	w := &World{Pool: pool, Agency: agency, Log: &Log{}}
 	dir := plugins(t)
 	runtime, err := os.MkdirTemp("", "st") // sockets have short paths
 	require.NoError(t, err)

@@ -26,8 +26,12 @@ import (
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
-// bodyMax is the largest webhook, 1 MiB.
-const bodyMax = 1 << 20
+const (
+	// bodyMax is the largest webhook, 1 MiB.
+	bodyMax = 1 << 20
+	// bodyDeadline is what a sender gets to send it.
+	bodyDeadline = 10 * time.Second
+)
 
 // Faults of this package.
 var (
@@ -65,7 +69,10 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return ErrNotFound
 	}
+	clock := http.NewResponseController(w)
+	_ = clock.SetReadDeadline(time.Now().Add(bodyDeadline)) // not every writer can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
+	_ = clock.SetReadDeadline(time.Time{})
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -157,16 +164,16 @@ func (h *Handler) deliver(ctx context.Context, p host.Release, live *installatio
 		}
 		return answer{spoolResponse(p), "spooled"}, nil
 	}
+	if f := result.GetFailure(); f != nil { // before the signature: it may not have come to that
+		return answer{}, refused(f)
+	}
 	if !result.GetVerified() {
 		return answer{}, ErrUnverified
-	}
-	if f := result.GetFailure(); f != nil {
-		return answer{}, refused(f)
 	}
 	if d.GetRequest().GetMethod() != http.MethodPost {
 		return answer{result.GetResponse(), "ok"}, nil
 	}
-	result.Events = h.ours(ctx, live, d, result.GetEvents())
+	result.Events = ours(ctx, h.Metrics, h.Log, live, d, result.GetEvents())
 	if err := h.keep(ctx, live, d, result); err != nil {
 		return answer{}, err
 	}
@@ -175,17 +182,19 @@ func (h *Handler) deliver(ctx context.Context, p host.Release, live *installatio
 
 // ours drops events that name an account the webhook was not led here by: a
 // plugin cannot hand one tenant's events to another.
-func (h *Handler) ours(ctx context.Context, live *installation.Live, d *pluginv1.WebhookDelivery, events []*pluginv1.Event) []*pluginv1.Event {
+func ours(ctx context.Context, m *Metrics, log *slog.Logger, live *installation.Live, d *pluginv1.WebhookDelivery, events []*pluginv1.Event) []*pluginv1.Event {
+	matched := func(k *pluginv1.RouteKey) bool {
+		return slices.ContainsFunc(d.GetMatchedKeys(), func(m *pluginv1.RouteKey) bool { return proto.Equal(k, m) })
+	}
 	return slices.DeleteFunc(events, func(e *pluginv1.Event) bool {
-		for _, k := range e.GetRouteKeys() {
-			if !slices.ContainsFunc(d.GetMatchedKeys(), func(m *pluginv1.RouteKey) bool { return proto.Equal(k, m) }) {
-				h.Metrics.count(live.Plugin, "foreign_key")
-				h.Log.WarnContext(ctx, "event of another account dropped", "plugin", live.Plugin, "tenant", live.Tenant.ID,
-					"installation", live.ID, "kind", k.GetKind())
-				return true
-			}
+		i := slices.IndexFunc(e.GetRouteKeys(), func(k *pluginv1.RouteKey) bool { return !matched(k) })
+		if i < 0 {
+			return false
 		}
-		return false
+		m.count(live.Plugin, "foreign_key")
+		log.WarnContext(ctx, "event of another account dropped", "plugin", live.Plugin, "tenant", live.Tenant.ID,
+			"installation", live.ID, "kind", e.GetRouteKeys()[i].GetKind())
+		return true
 	})
 }
 
@@ -208,8 +217,11 @@ func (h *Handler) keep(ctx context.Context, live *installation.Live, d *pluginv1
 			return err
 		}
 	}
+	if err := h.Inbox.store(ctx, live.Tenant.ID, r); err != nil {
+		return err
+	}
 	h.Metrics.received(live.Tenant.ID.UUID, live.Plugin, len(result.GetEvents()))
-	return h.Inbox.store(ctx, live.Tenant.ID, r)
+	return nil
 }
 
 func spoolResponse(p host.Release) *pluginv1.HttpResponse {
@@ -274,11 +286,11 @@ func (h *Handler) routed(ctx context.Context, p host.Release, req *pluginv1.Http
 	if r := routing.GetFinalResponse(); r != nil {
 		return answer{r, "ok"}, nil
 	}
-	if !routing.GetVerified() {
-		return answer{}, ErrUnverified
-	}
 	if f := routing.GetFailure(); f != nil {
 		return answer{}, refused(f)
+	}
+	if !routing.GetVerified() {
+		return answer{}, ErrUnverified
 	}
 	groups, err := h.group(ctx, p.Name, routing.GetParts())
 	if err != nil {

@@ -41,6 +41,7 @@ const (
 	stateRaw   = "raw"   // the plugin has not seen it
 	stateReady = "ready" // its events wait
 	stateDone  = "done"  // nothing is left to do
+	stateDead  = "dead"  // given up, with the reason
 )
 
 // row is a webhook of one installation, to be stored.
@@ -69,7 +70,7 @@ func (Received) Kind() string { return "inbox_received" }
 
 // Inbox stores webhooks. Those that wait together are committed together,
 // through a role that may insert and nothing else. It is safe for concurrent
-// use; Close it after the last request.
+// use.
 type Inbox struct {
 	pool *tenant.Pool
 	log  *slog.Logger
@@ -110,14 +111,16 @@ func NewInbox(pool *tenant.Pool, log *slog.Logger) *Inbox {
 func (b *Inbox) store(ctx context.Context, t tenant.ID, r row) error {
 	ctx, cancel := context.WithTimeout(ctx, commitDeadline)
 	defer cancel()
-	w, err := b.writer(ctx, t)
+	database, err := b.pool.DatabaseOf(ctx, t)
+	if err != nil {
+		return err
+	}
+	pool, err := b.pool.Ingest(ctx, database)
 	if err != nil {
 		return err
 	}
 	e := &entry{row: r, done: make(chan error, 1)}
-	select {
-	case w.waiting <- e:
-	default:
+	if !b.enqueue(database, pool, e) {
 		return ErrFull
 	}
 	select {
@@ -128,37 +131,38 @@ func (b *Inbox) store(ctx context.Context, t tenant.ID, r row) error {
 	}
 }
 
-func (b *Inbox) writer(ctx context.Context, t tenant.ID) (*writer, error) {
-	database, err := b.pool.DatabaseOf(ctx, t)
-	if err != nil {
-		return nil, err
-	}
+// enqueue reports whether there was room. The lock is held, but never waited
+// under: nobody sends on a channel that Close has closed.
+func (b *Inbox) enqueue(database tenant.DatabaseID, pool execer, e *entry) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w := b.open[database]; w != nil {
-		return w, nil
-	}
 	if b.closed {
-		return nil, ErrFull
+		return false
 	}
-	pool, err := b.pool.Ingest(ctx, database)
-	if err != nil {
-		return nil, err
+	w := b.open[database]
+	if w == nil {
+		w = &writer{pool: pool, waiting: make(chan *entry, waitingMax), log: b.log}
+		for range committers {
+			b.work.Go(w.run)
+		}
+		b.open[database] = w
 	}
-	w := &writer{pool: pool, waiting: make(chan *entry, waitingMax), log: b.log}
-	for range committers {
-		b.work.Go(w.run)
+	select {
+	case w.waiting <- e:
+		return true
+	default:
+		return false
 	}
-	b.open[database] = w
-	return w, nil
 }
 
-// Close stores what waits and ends. No store may follow.
+// Close stores what waits and ends. Whoever comes after it is refused.
 func (b *Inbox) Close() {
 	b.mu.Lock()
-	b.closed = true
-	for _, w := range b.open {
-		close(w.waiting)
+	if !b.closed {
+		b.closed = true
+		for _, w := range b.open {
+			close(w.waiting)
+		}
 	}
 	b.mu.Unlock()
 	b.work.Wait()

@@ -2,6 +2,8 @@ package ingress
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,21 +12,14 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stratohub/strato/core/internal/contact"
 	"github.com/stratohub/strato/core/internal/conversation"
-	"github.com/stratohub/strato/core/internal/id"
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/core/internal/pluginhost"
 	"github.com/stratohub/strato/core/internal/postgres"
 	"github.com/stratohub/strato/core/internal/queue"
 	"github.com/stratohub/strato/core/internal/tenant"
 	"github.com/stratohub/strato/sdk/pluginv1"
-)
-
-const (
-	// replayPause is how long raw rows wait before the plugin is tried again.
-	replayPause = 3 * time.Second
-	// replayAttempts ends in a dead letter.
-	replayAttempts = 200
 )
 
 // Receiver takes stored webhooks into the domains.
@@ -49,23 +44,38 @@ func (v *Receiver) Work(ctx context.Context, job *queue.Job[Received]) error {
 		byTenant[r.Tenant] = append(byTenant[r.Tenant], r)
 	}
 	var all error
-	wait := false
+	left := restNone
 	for _, t := range order {
-		raw, err := v.take(ctx, t, byTenant[t])
+		more, err := v.handle(ctx, t, byTenant[t])
 		if err != nil {
 			all = errors.Join(all, fmt.Errorf("take webhooks of tenant %s: %w", t, err))
-			continue
 		}
-		if len(raw) > 0 {
-			left, err := v.replay(ctx, t, raw)
-			all = errors.Join(all, err)
-			wait = wait || left
-		}
+		left = max(left, more)
 	}
-	if all == nil && wait {
+	if all == nil && left != restNone && time.Since(oldest(job.Args.Rows)) < overdueAfter {
 		return queue.Snooze(replayPause)
 	}
-	return all
+	return all // what is left for longer is found by Waiting
+}
+
+func oldest(rows []Ref) time.Time {
+	at := rows[0].At
+	for _, r := range rows {
+		if r.At.Before(at) {
+			at = r.At
+		}
+	}
+	return at
+}
+
+// handle takes rows of one tenant: those with events, and those that the plugin
+// is shown now.
+func (v *Receiver) handle(ctx context.Context, t tenant.ID, refs []Ref) (rest, error) {
+	raw, err := v.take(ctx, t, refs)
+	if err != nil || len(raw) == 0 {
+		return restNone, err
+	}
+	return v.replay(ctx, t, raw)
 }
 
 // stored is an inbox row as it is read back.
@@ -78,6 +88,7 @@ type stored struct {
 	Delivery       []byte
 	Result         []byte
 	Attempts       int
+	NotBefore      time.Time `bun:",nullzero"`
 }
 
 // span are the arguments by which rows are found: their ids, and the time they
@@ -106,13 +117,15 @@ func (v *Receiver) take(ctx context.Context, t tenant.ID, refs []Ref) ([]stored,
 		if err != nil {
 			return err
 		}
-		var events []received
 		for _, r := range rows {
 			if r.State == stateRaw {
 				raw = append(raw, r)
-				continue
+			} else {
+				ready = append(ready, r)
 			}
-			ready = append(ready, r)
+		}
+		var events []received
+		for _, r := range ready {
 			more, err := eventsOf(r)
 			if err != nil {
 				return err
@@ -124,23 +137,22 @@ func (v *Receiver) take(ctx context.Context, t tenant.ID, refs []Ref) ([]stored,
 		}
 		return finish(ctx, s, ready)
 	})
-	if err == nil || postgres.IsUnavailable(err) || ctx.Err() != nil {
+	if err == nil || passing(ctx, err) && !postgres.IsRetryable(err) {
 		return raw, err
 	}
 	v.Log.WarnContext(ctx, "webhooks could not be taken together, taking each alone", "tenant", t, "rows", len(ready), "error", err)
+	var all error
 	for _, r := range ready {
-		if err := v.alone(ctx, t, r); err != nil {
-			return raw, err
-		}
+		all = errors.Join(all, v.alone(ctx, t, r))
 	}
-	return raw, nil
+	return raw, all
 }
 
 func lockRows(ctx context.Context, s tenant.Scope, refs []Ref) ([]stored, error) {
 	ids, from, to := span(refs)
 	rows := []stored{}
 	err := s.Query(ctx, &rows, `
-		select id, received_at, installation_id, plugin, state, delivery, result, attempts from crm.inbox
+		select id, received_at, installation_id, plugin, state, delivery, result, attempts, not_before from crm.inbox
 		where tenant_id = $1 and id = any($2) and received_at between $3 and $4 and state in ('raw', 'ready')
 		order by received_at, id for update skip locked`, s.Tenant(), ids, from, to)
 	if err != nil {
@@ -199,7 +211,7 @@ func (v *Receiver) alone(ctx context.Context, t tenant.ID, r stored) error {
 		if err == nil {
 			continue
 		}
-		if postgres.IsUnavailable(err) || ctx.Err() != nil {
+		if passing(ctx, err) {
 			return err
 		}
 		v.Log.ErrorContext(ctx, "event could not be taken", "tenant", t, "plugin", r.Plugin, "webhook", r.ID, "error", err)
@@ -216,6 +228,13 @@ func (v *Receiver) alone(ctx context.Context, t tenant.ID, r stored) error {
 	})
 }
 
+// passing reports whether an error comes from what is around an event rather than
+// from the event: then it is tried again. A unique key refuses what somebody
+// else wrote at the same moment.
+func passing(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || postgres.IsUnavailable(err) || postgres.IsRetryable(err) || postgres.IsTimeout(err) || postgres.IsUnique(err, "")
+}
+
 func keepFailed(ctx context.Context, s tenant.Scope, e received, reason string) error {
 	raw, err := proto.Marshal(e.event)
 	if err != nil {
@@ -224,11 +243,21 @@ func keepFailed(ctx context.Context, s tenant.Scope, e received, reason string) 
 	_, err = s.Exec(ctx, `
 		insert into crm.failed_events (tenant_id, id, inbox_id, dedupe_key, event, reason, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
-		s.Tenant(), uuid.Must(uuid.NewV7()), e.row.ID, e.event.GetDedupeKey(), raw, reason, s.Now())
+		s.Tenant(), uuid.Must(uuid.NewV7()), e.row.ID, shortKey(e.event.GetDedupeKey()), raw, clean(reason), s.Now())
 	if err != nil {
 		return fmt.Errorf("keep an event that failed: %w", err)
 	}
 	return nil
+}
+
+// shortKey is a dedupe key that an index can hold: a long one is replaced by its
+// digest.
+func shortKey(key string) string {
+	if len(key) <= 200 {
+		return clean(key)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
 }
 
 // bury gives a row up.
@@ -238,97 +267,9 @@ func (v *Receiver) bury(ctx context.Context, t tenant.ID, r stored, why error) e
 	return v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
 		_, err := s.Exec(ctx, `
 			update crm.inbox set state = 'dead', error = $4, done_at = $5 where tenant_id = $1 and id = $2 and received_at = $3`,
-			s.Tenant(), r.ID, r.ReceivedAt, why.Error(), s.Now())
+			s.Tenant(), r.ID, r.ReceivedAt, clean(why.Error()), s.Now())
 		return err
 	})
-}
-
-// replay hands raw rows to the plugin, in order, and then takes their events.
-// It reports whether some are still raw because the plugin does not answer.
-func (v *Receiver) replay(ctx context.Context, t tenant.ID, rows []stored) (left bool, err error) {
-	var refs []Ref
-	for _, r := range rows {
-		seen, err := v.show(ctx, t, r)
-		if err != nil {
-			return true, err
-		}
-		if !seen {
-			left = true
-			continue
-		}
-		refs = append(refs, Ref{Tenant: t, ID: r.ID, At: r.ReceivedAt})
-	}
-	if len(refs) == 0 {
-		return left, nil
-	}
-	_, err = v.take(ctx, t, refs)
-	return left, err
-}
-
-// show hands one raw row to the plugin and stores its result.
-func (v *Receiver) show(ctx context.Context, t tenant.ID, r stored) (bool, error) {
-	d := &pluginv1.WebhookDelivery{}
-	if err := proto.Unmarshal(r.Delivery, d); err != nil {
-		return false, v.bury(ctx, t, r, err)
-	}
-	live, err := v.Directory.Live(ctx, installation.Target{Tenant: t, Installation: id.From[installation.Installation](r.InstallationID)})
-	if errors.Is(err, installation.ErrNotFound) {
-		return false, v.bury(ctx, t, r, err)
-	}
-	if err != nil {
-		return false, err
-	}
-	d.Replay = true
-	result, err := v.Registry.HandleWebhook(ctx, live, d)
-	if err != nil {
-		if r.Attempts+1 >= replayAttempts {
-			return false, v.bury(ctx, t, r, err)
-		}
-		return false, v.set(ctx, t, r, stateRaw, nil, err.Error())
-	}
-	if !result.GetVerified() {
-		return false, v.bury(ctx, t, r, ErrUnverified)
-	}
-	if f := result.GetFailure(); f != nil {
-		return false, v.bury(ctx, t, r, fmt.Errorf("%s: %s", pluginhost.CodeName(f), f.GetMessage()))
-	}
-	h := Handler{Metrics: v.Metrics, Log: v.Log}
-	result.Events = h.ours(ctx, live, d, result.GetEvents())
-	raw, err := proto.Marshal(result)
-	if err != nil {
-		return false, err
-	}
-	return true, v.set(ctx, t, r, stateReady, raw, "")
-}
-
-// set moves a raw row on. One that is not raw any more stays as it is.
-func (v *Receiver) set(ctx context.Context, t tenant.ID, r stored, state string, result []byte, why string) error {
-	return v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
-		_, err := s.Exec(ctx, `
-			update crm.inbox set state = $4, result = $5, error = $6, attempts = attempts + 1
-			where tenant_id = $1 and id = $2 and received_at = $3 and state = 'raw'`,
-			s.Tenant(), r.ID, r.ReceivedAt, state, result, why)
-		if err != nil {
-			return fmt.Errorf("move webhook %s on: %w", r.ID, err)
-		}
-		return nil
-	})
-}
-
-// Waiting finds rows whose job was lost: the process that worked it was killed.
-var Waiting = queue.Sweep{
-	Name: "inbox waiting", Every: 5 * time.Second,
-	Find: `select tenant_id, id from crm.inbox
-		where state in ('raw', 'ready') and received_at < now() - interval '15 seconds' order by received_at limit $1`,
-	Act: func(ctx context.Context, s tenant.Scope, i uuid.UUID) error {
-		rows := []stored{}
-		err := s.Query(ctx, &rows, `
-			select id, received_at from crm.inbox where tenant_id = $1 and id = $2 and state in ('raw', 'ready')`, s.Tenant(), i)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		return queue.Insert(ctx, s, Received{[]Ref{{s.Tenant(), i, rows[0].ReceivedAt}}}, queue.Options{Queue: queue.Receive, Once: true})
-	},
 }
 
 // apply takes events of one tenant: messages, then ticks, then the rest.
@@ -347,6 +288,9 @@ func apply(ctx context.Context, s tenant.Scope, events []received) error {
 			}
 		}
 	}
+	if err := lockOthers(ctx, s, messages, events); err != nil {
+		return err
+	}
 	if err := conversation.Receive(ctx, s, messages); err != nil {
 		return err
 	}
@@ -359,4 +303,20 @@ func apply(ctx context.Context, s tenant.Scope, events []received) error {
 		}
 	}
 	return nil
+}
+
+// lockOthers locks all people at once where events speak of more than those who
+// wrote, whom conversation.Receive locks.
+func lockOthers(ctx context.Context, s tenant.Scope, messages []conversation.Incoming, events []received) error {
+	var people []contact.Party
+	for _, e := range events {
+		people = append(people, partiesOf(e)...)
+	}
+	if len(people) == 0 {
+		return nil
+	}
+	for _, m := range messages {
+		people = append(people, m.Party)
+	}
+	return contact.Lock(ctx, s, people)
 }

@@ -4,23 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stratohub/strato/core/internal/pluginhost"
+	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/host"
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
 const (
 	// spoolMax bounds what is kept for one plugin, whatever sends it.
 	spoolMax = 100_000
-	// spoolEvery is the pause between looks at the spool.
-	spoolEvery = 2 * time.Second
-	spoolBatch = 50
-	// spoolAttempts ends in a dead letter: a request that the plugin answers
-	// with a failure again and again is not tried for ever.
-	spoolAttempts = 20
+	// spoolEvery is the pause between looks at the spool, spoolDeadline what one
+	// may take.
+	spoolEvery    = 2 * time.Second
+	spoolDeadline = 30 * time.Second
+	spoolBatch    = 50
 )
 
 // spool keeps a provider-level webhook in the control plane until the plugin can
@@ -44,7 +47,8 @@ func (h *Handler) spool(ctx context.Context, plugin string, req *pluginv1.HttpRe
 }
 
 // RunSpool hands on what the control plane keeps, in order, as soon as the
-// plugins answer again. It returns when ctx ends.
+// plugins answer again. It returns when ctx ends. On several nodes a request may
+// be handed on twice, which changes nothing.
 func (h *Handler) RunSpool(ctx context.Context) {
 	tick := time.NewTicker(spoolEvery)
 	defer tick.Stop()
@@ -53,56 +57,86 @@ func (h *Handler) RunSpool(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		for _, p := range h.Registry.Plugins() {
-			if p.Problem != "" {
-				continue
-			}
-			if err := h.unspool(ctx, p.Name); err != nil && ctx.Err() == nil {
-				h.Log.WarnContext(ctx, "spooled webhooks wait", "plugin", p.Name, "error", err)
-			}
+			h.spoolRound(ctx)
 		}
 	}
+}
+
+// spoolRound looks at what is kept for each plugin, all beside each other.
+func (h *Handler) spoolRound(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, spoolDeadline)
+	defer cancel()
+	var wait sync.WaitGroup
+	for _, p := range h.Registry.Plugins() {
+		if p.Problem != "" {
+			continue
+		}
+		wait.Go(func() {
+			if err := h.unspool(ctx, p); err != nil && ctx.Err() == nil {
+				h.Log.WarnContext(ctx, "spooled webhooks wait", "plugin", p.Name, "error", err)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 type spooled struct {
 	ID       uuid.UUID
+	Plugin   string
 	Request  []byte
 	Attempts int
 }
 
-// unspool hands on what is kept for one plugin until it is empty or the plugin
-// does not answer.
-func (h *Handler) unspool(ctx context.Context, plugin string) error {
-	p, err := h.Registry.Plugin(plugin)
-	if err != nil {
-		return err
-	}
+// unspool hands on what is kept for one plugin until nothing is left that can
+// go now. One that fails waits for its next turn and does not keep the others.
+func (h *Handler) unspool(ctx context.Context, p host.Release) error {
 	for {
 		rows := []spooled{}
 		err := h.Pool.Control().NewRaw(`
-			select id, request, attempts from control.spool where plugin = ? and state = 'waiting'
-			order by received_at, id limit ?`, plugin, spoolBatch).Scan(ctx, &rows)
+			select id, plugin, request, attempts from control.spool
+			where plugin = ? and state = 'waiting' and (not_before is null or not_before < now())
+			order by received_at, id limit ?`, p.Name, spoolBatch).Scan(ctx, &rows)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
 		for _, r := range rows {
-			req := &pluginv1.HttpRequest{}
-			if err := proto.Unmarshal(r.Request, req); err != nil {
-				return fmt.Errorf("read spooled webhook %s: %w", r.ID, err)
-			}
-			routing, err := h.Registry.RouteWebhook(ctx, plugin, &pluginv1.WebhookRoute{Request: req})
-			if err != nil {
+			err := h.handOn(ctx, p, r)
+			switch {
+			case errors.Is(err, errAway) || ctx.Err() != nil:
 				return err
+			case err == nil || final(err):
+				_, err = h.Pool.Control().NewRaw(`delete from control.spool where id = ?`, r.ID).Exec(ctx)
+			default:
+				h.Log.WarnContext(ctx, "a spooled webhook waits", "plugin", p.Name, "webhook", r.ID, "error", err)
+				err = h.putOff(ctx, r, err)
 			}
-			if _, err := h.routed(ctx, p, req, routing); err != nil && !final(err) {
-				return errors.Join(err, h.delay(ctx, r, err))
-			}
-			if _, err := h.Pool.Control().NewRaw(`delete from control.spool where id = ?`, r.ID).Exec(ctx); err != nil {
-				return fmt.Errorf("remove spooled webhook %s: %w", r.ID, err)
+			if err != nil {
+				return fmt.Errorf("settle spooled webhook %s: %w", r.ID, err)
 			}
 		}
 	}
+}
+
+// handOn does with a request what would have been done with it at once.
+func (h *Handler) handOn(ctx context.Context, p host.Release, r spooled) error {
+	req := &pluginv1.HttpRequest{}
+	if err := proto.Unmarshal(r.Request, req); err != nil {
+		return fmt.Errorf("read it: %w", err)
+	}
+	routing, err := h.Registry.RouteWebhook(ctx, p.Name, &pluginv1.WebhookRoute{Request: req})
+	if pluginhost.NeverLeft(err) {
+		return errAway
+	}
+	if err != nil {
+		return err
+	}
+	a, err := h.routed(ctx, p, req, routing)
+	if err != nil {
+		h.Metrics.count(p.Name, resultOf(err))
+		return err
+	}
+	h.Metrics.count(p.Name, a.result)
+	return nil
 }
 
 // final reports whether trying again would end the same.
@@ -110,13 +144,24 @@ func final(err error) bool {
 	return errors.Is(err, ErrUnverified) || errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotFound)
 }
 
-// delay counts an attempt and gives up after the last.
-func (h *Handler) delay(ctx context.Context, r spooled, why error) error {
-	_, err := h.Pool.Control().NewRaw(`
-		update control.spool set attempts = attempts + 1, error = ?, state = case when attempts + 1 >= ? then 'dead' else state end
-		where id = ?`, why.Error(), spoolAttempts, r.ID).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("delay spooled webhook %s: %w", r.ID, err)
+// putOff counts an attempt and gives up after the last. A request in which the
+// process ended costs more, because it takes all others along; one that only
+// could not be stored costs nothing.
+func (h *Handler) putOff(ctx context.Context, r spooled, why error) error {
+	cost, pause := 1, retryPause(r.Attempts)
+	switch {
+	case pluginhost.Crashed(why):
+		cost = crashCost
+	case errors.Is(why, tenant.ErrUnavailable) || errors.Is(why, ErrFull):
+		cost, pause = 0, spoolDeadline
 	}
-	return nil
+	state := "waiting"
+	if r.Attempts+cost >= replayBudget {
+		state = stateDead
+		h.Metrics.count(r.Plugin, "dead")
+	}
+	_, err := h.Pool.Control().NewRaw(`
+		update control.spool set attempts = attempts + ?, not_before = ?, error = ?, state = ? where id = ?`,
+		cost, time.Now().Add(pause), clean(why.Error()), state, r.ID).Exec(ctx)
+	return err
 }

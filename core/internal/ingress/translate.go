@@ -88,9 +88,7 @@ func incoming(e received, external string, party *pluginv1.Party, content *plugi
 		Account: accountOf(e), Channel: e.row.Plugin, ExternalID: clean(external), ReplyTo: clean(replyTo), OccurredAt: when(e), ReceivedAt: e.row.ReceivedAt,
 		Party: contact.Party{Name: clean(party.GetDisplayName())},
 	}}
-	for _, a := range party.GetAddresses() {
-		d.Party.Addresses = append(d.Party.Addresses, contact.Address{Kind: clean(a.GetKind()), Value: clean(a.GetValue())})
-	}
+	d.Party.Addresses = addresses(party.GetAddresses())
 	d.say(content)
 	return d
 }
@@ -165,38 +163,64 @@ func tick(e received, d *pluginv1.DeliveryUpdate) (conversation.Update, bool) {
 	return u, u.ExternalID != ""
 }
 
-// applyOther takes the events that are neither messages nor ticks. What no
-// domain has a use for stays in the inbox, where it came.
-func applyOther(ctx context.Context, s tenant.Scope, e received) error {
+// partiesOf are the people of an event that is neither a message nor a tick.
+func partiesOf(e received) []contact.Party {
 	switch p := e.event.GetPayload().(type) {
 	case *pluginv1.Event_Contact:
-		if len(p.Contact.GetPreviousAddresses()) == 0 {
-			return nil
+		return []contact.Party{
+			{Addresses: addresses(p.Contact.GetPreviousAddresses())}, {Addresses: addresses(p.Contact.GetContact().GetAddresses())},
 		}
-		owner, err := contact.Link(ctx, s, addresses(p.Contact.GetPreviousAddresses()), addresses(p.Contact.GetContact().GetAddresses()))
-		if err != nil || owner.IsZero() {
-			return err
-		}
-		return event.Append(ctx, s, event.Event{
-			Type: event.IdentityChanged, ContactID: owner.UUID, Actor: event.ByProvider, OccurredAt: when(e),
-		})
 	case *pluginv1.Event_Consent:
-		people, err := contact.Identify(ctx, s, []contact.Party{{Addresses: addresses(p.Consent.GetContact().GetAddresses())}})
-		if err != nil {
-			return err
-		}
-		return event.Append(ctx, s, event.Event{
-			Type: event.ConsentChanged, ContactID: people[0].ID.UUID, Actor: event.ByContact, ActorID: people[0].ID.UUID, OccurredAt: when(e),
-			Payload: event.Payload(map[string]any{"opted_in": p.Consent.GetOptedIn(), "scope": clean(p.Consent.GetScope()), "plugin": e.row.Plugin}),
-		})
+		return []contact.Party{{Addresses: addresses(p.Consent.GetContact().GetAddresses())}}
 	}
 	return nil
 }
 
+// applyOther takes the events that are neither messages nor ticks. What no
+// domain has a use for stays in the inbox, where it came.
+func applyOther(ctx context.Context, s tenant.Scope, e received) error {
+	people := partiesOf(e)
+	happened := event.Event{ID: eventID(e), OccurredAt: when(e)}
+	switch p := e.event.GetPayload().(type) {
+	case *pluginv1.Event_Contact:
+		if len(people[0].Addresses) == 0 {
+			return nil
+		}
+		owner, err := contact.Link(ctx, s, people[0].Addresses, people[1].Addresses)
+		if err != nil || owner.IsZero() {
+			return err
+		}
+		happened.Type, happened.ContactID, happened.Actor = event.IdentityChanged, owner.UUID, event.ByProvider
+	case *pluginv1.Event_Consent:
+		found, err := contact.Identify(ctx, s, people)
+		if err != nil {
+			return err
+		}
+		happened.Type, happened.ContactID = event.ConsentChanged, found[0].ID.UUID
+		happened.Actor, happened.ActorID = event.ByContact, found[0].ID.UUID
+		happened.Payload = event.Payload(map[string]any{"opted_in": p.Consent.GetOptedIn(), "scope": clean(p.Consent.GetScope()), "plugin": e.row.Plugin})
+	default:
+		return nil
+	}
+	return event.AppendOnce(ctx, s, happened)
+}
+
+// eventID is the same however often the provider tells of the event.
+func eventID(e received) event.ID {
+	at := e.row.ReceivedAt
+	if t := e.event.GetOccurredAt(); t.IsValid() && t.AsTime().Unix() > 0 {
+		at = t.AsTime()
+	}
+	return event.IDFor(at, e.row.InstallationID.String()+" "+e.event.GetDedupeKey())
+}
+
+// addresses leaves out those that say nothing: an empty one would be everybody's.
 func addresses(list []*pluginv1.Address) []contact.Address {
-	out := make([]contact.Address, len(list))
-	for n, a := range list {
-		out[n] = contact.Address{Kind: clean(a.GetKind()), Value: clean(a.GetValue())}
+	var out []contact.Address
+	for _, a := range list {
+		if value := strings.TrimSpace(clean(a.GetValue())); value != "" {
+			out = append(out, contact.Address{Kind: clean(a.GetKind()), Value: value})
+		}
 	}
 	return out
 }
