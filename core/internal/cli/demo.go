@@ -31,9 +31,11 @@ kept under STRATO_DATA and found again by the next run.`,
 			if err != nil {
 				return err
 			}
-			if err := prepareData(cfg); err != nil {
+			release, err := holdData(cfg)
+			if err != nil {
 				return err
 			}
+			defer release()
 			log, closeLog, err := p.demoLogger(cfg)
 			if err != nil {
 				return err

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +22,11 @@ func (p *program) serve() *cobra.Command {
 				return err
 			}
 			log := p.logger(cfg)
-			if err := prepareData(cfg); err != nil {
+			release, err := holdData(cfg)
+			if err != nil {
 				return err
 			}
+			defer release()
 			a, err := app.New(cmd.Context(), cfg, app.Options{Version: version(), Log: log, Progress: func(s string) { log.Info(s) }})
 			if err != nil {
 				return err
@@ -39,12 +39,4 @@ func (p *program) serve() *cobra.Command {
 
 func (p *program) logger(cfg config.Config) *slog.Logger {
 	return telemetry.NewLogger(p.Err, cfg.LogLevel, cfg.LogFormat == config.LogText)
-}
-
-// prepareData makes the data folder.
-func prepareData(cfg config.Config) error {
-	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
-		return fmt.Errorf("make the data folder: %w. Set STRATO_DATA to a folder that can be written", err)
-	}
-	return nil
 }
