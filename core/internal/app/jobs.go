@@ -29,9 +29,13 @@ func jobs(p *parts) (*queue.Workers, []queue.Sweep) {
 	}
 }
 
-// chore is a statement that is run across tenants now and then.
+// chore is a statement that is run across tenants now and then. It does not wait
+// long for locks: everybody else would wait behind it.
 func chore(name string, every time.Duration, sql string) queue.Sweep {
 	return queue.Sweep{Name: name, Every: every, Do: func(ctx context.Context, s tenant.Sys) error {
+		if _, err := s.Exec(ctx, "set local lock_timeout = '2s'"); err != nil {
+			return err
+		}
 		_, err := s.Exec(ctx, sql)
 		return err
 	}}

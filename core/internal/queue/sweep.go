@@ -18,13 +18,15 @@ const sweepLimit = 500
 // move on and did not: a process was killed, a job was lost. Each is handed to
 // Act in a scope of its tenant.
 type Sweep struct {
-	// Name is unique; rounds of the same name never overlap in a database.
+	// Name is unique; no two nodes look for rows under the same name at once.
 	Name string
-	// Every is the pause between rounds.
+	// Every is the pause between rounds. The first begins at once: what a sweep
+	// is for may have happened while nothing ran.
 	Every time.Duration
 	// Find selects tenant_id and an id, with $1 as the limit.
 	Find string
-	// Act moves a row on. It checks again what Find saw.
+	// Act moves a row on. It checks again what Find saw, for other nodes may have
+	// been quicker.
 	Act func(ctx context.Context, s tenant.Scope, id uuid.UUID) error
 	// Do takes the place of Find and Act for upkeep that belongs to no tenant.
 	Do func(ctx context.Context, s tenant.Sys) error
@@ -38,13 +40,13 @@ func (r *Runner) sweep(ctx context.Context, d tenant.Database, w Sweep) {
 	tick := time.NewTicker(w.Every)
 	defer tick.Stop()
 	for {
+		if err := r.round(ctx, d, w); err != nil && ctx.Err() == nil {
+			r.cfg.Logger.WarnContext(ctx, "sweep failed", "sweep", w.Name, "database", d.Name, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := r.round(ctx, d, w); err != nil && ctx.Err() == nil {
-				r.cfg.Logger.WarnContext(ctx, "sweep failed", "sweep", w.Name, "database", d.Name, "error", err)
-			}
 		}
 	}
 }
