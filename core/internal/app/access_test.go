@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -133,9 +134,7 @@ func TestTokens(t *testing.T) {
 	genuine := decoded(t, parts[1])
 	changed := func(name string, value any) jwt.MapClaims {
 		c := jwt.MapClaims{}
-		for k, v := range genuine {
-			c[k] = v
-		}
+		maps.Copy(c, genuine)
 		if c[name] = value; value == nil {
 			delete(c, name)
 		}

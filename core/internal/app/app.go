@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -119,8 +120,8 @@ func (a *App) Stop(ctx context.Context) error {
 		a.ready.Stop()
 	}
 	var all error
-	for i := len(a.undo) - 1; i >= 0; i-- {
-		all = errors.Join(all, a.undo[i](ctx))
+	for _, undo := range slices.Backward(a.undo) {
+		all = errors.Join(all, undo(ctx))
 	}
 	a.undo = nil
 	return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"path/filepath"
@@ -179,9 +180,7 @@ func (p *parts) startPlugins(context.Context) error {
 				out[k] = v.Reveal()
 			}
 			if p.options.PluginSettings != nil {
-				for k, v := range p.options.PluginSettings(plugin) {
-					out[k] = v
-				}
+				maps.Copy(out, p.options.PluginSettings(plugin))
 			}
 			return out
 		},

@@ -274,7 +274,7 @@ func spoilFields(op operation, good ask) []bad {
 			absent := value == nil && !slices.Contains(op.body.Required, name)
 			add(name+" "+string(text[:min(len(text), 30)]), at, absent, func(b map[string]any) { b[name] = value })
 		}
-		for _, raw := range []string{`"\u0007\u001b[31m"`, `"\ud800"`, `"‮"`, `"` + strings.Repeat("á", 100) + `"`} {
+		for _, raw := range []string{`"\u0007\u001b[31m"`, `"\ud800"`, `"\u202e"`, `"` + strings.Repeat("á", 100) + `"`} {
 			add(name+" odd "+raw[:min(len(raw), 10)], "", true, func(b map[string]any) { b[name] = json.RawMessage(raw) })
 		}
 		add(name+" NUL", "", s.Type == nil, func(b map[string]any) { b[name] = "a\x00b" })

@@ -79,7 +79,7 @@ func AuditDatabase(ctx context.Context, admin string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }() // nothing is left to lose
 	findings, err := postgres.AuditRLS(ctx, conn, "crm")
 	if err != nil {
 		return err

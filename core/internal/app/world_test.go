@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -247,9 +248,7 @@ func (w *world) request(t *testing.T, a ask) *http.Request {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range a.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, a.header)
 	if a.token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.token)
 	}

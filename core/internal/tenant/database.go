@@ -55,7 +55,7 @@ func (d Database) AdminURL(controlURL string) (string, error) {
 		}
 		return strings.TrimSpace(string(b)), nil
 	}
-	return "", fmt.Errorf("database %s: dsn_ref must begin with same: or file:", d.Name)
+	return "", fmt.Errorf("database %s: dsn_ref must begin with \"same:\" or \"file:\"", d.Name)
 }
 
 // databases opens a handle per database when it is first asked for.

@@ -6,7 +6,6 @@ package tenant
 import (
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/stratohub/strato/core/internal/fault"
@@ -57,9 +56,8 @@ type Row struct {
 	TenantID ID `bun:"tenant_id,pk" json:"-"`
 }
 
-func (r *Row) own(t ID)    { r.TenantID = t }
-func (r *Row) owner() ID   { return r.TenantID }
-func rowID(u uuid.UUID) ID { return id.From[Tenant](u) }
+func (r *Row) own(t ID)  { r.TenantID = t }
+func (r *Row) owner() ID { return r.TenantID }
 
 // Model is satisfied only by pointers to structs that embed [Row].
 type Model interface {
