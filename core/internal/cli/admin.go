@@ -25,6 +25,9 @@ type control struct {
 	key   []byte
 }
 
+// errNotRunning means that there is no embedded database to connect to.
+var errNotRunning = errors.New("no Strato runs")
+
 // open connects to the configured databases, or to those that a running Strato
 // started on the data folder.
 func (p *program) open(ctx context.Context, cfg config.Config) (*control, error) {
@@ -35,7 +38,7 @@ func (p *program) open(ctx context.Context, cfg config.Config) (*control, error)
 			return nil, err
 		}
 		if !running {
-			return nil, fmt.Errorf("no Strato runs on %s. Start it first, or set STRATO_DATABASE_URL", cfg.Data)
+			return nil, fmt.Errorf("%w on %s. Start it first, or set STRATO_DATABASE_URL", errNotRunning, cfg.Data)
 		}
 		c.admin = url
 	}

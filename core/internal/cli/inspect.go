@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -89,21 +91,43 @@ func (p *program) examine(ctx context.Context, cfg config.Config) []finding {
 	if err == nil {
 		f.note = fmt.Sprintf("%d, sealing with %s", len(ring.IDs()), ring.IDs()[0])
 	}
-	out = append(out, f, p.examinePlugins(ctx, cfg))
+	out = append(out, f, examineDisk(cfg.Data), p.examinePlugins(ctx, cfg))
 	if cfg.EmbeddedDatabase() {
 		version, err := embedded.Find(ctx, embedded.Options{Binaries: cfg.PostgresBin, Packages: app.Packages(cfg)})
 		out = append(out, finding{what: "PostgreSQL binaries", err: err, note: version})
 	}
 	c, err := p.open(ctx, cfg)
 	if err != nil {
-		note := finding{what: "control database", err: err}
-		if cfg.EmbeddedDatabase() {
-			note = finding{what: "control database", note: "not running; \"strato serve\" starts it"}
+		if errors.Is(err, errNotRunning) {
+			return append(out, finding{what: "control database", note: "not running; \"strato serve\" starts it"})
 		}
-		return append(out, note)
+		return append(out, finding{what: "control database", err: err})
 	}
 	defer c.pool.Close()
 	return append(out, examineDatabases(ctx, c)...)
+}
+
+// leastSpace is what must be free on the disk of the data folder.
+const leastSpace = 64 << 20
+
+func examineDisk(folder string) finding {
+	f := finding{what: "disk space"}
+	var st syscall.Statfs_t
+	err := syscall.Statfs(folder, &st)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.note = "nothing is kept in " + folder + " yet"
+		return f
+	}
+	if err != nil {
+		f.err = fmt.Errorf("look at the data folder: %w", err)
+		return f
+	}
+	free := st.Bavail * uint64(st.Bsize)
+	f.note = fmt.Sprintf("%d MiB are free in %s", free>>20, folder)
+	if free < leastSpace {
+		f.err = fmt.Errorf("only %s: free some space, or move the data folder with STRATO_DATA", f.note)
+	}
+	return f
 }
 
 func (p *program) examinePlugins(ctx context.Context, cfg config.Config) finding {
