@@ -214,28 +214,37 @@ func lockMessage(ctx context.Context, s tenant.Scope, i MessageID) (*Message, er
 	return &row.Message, nil
 }
 
+// overdueAfter is when nobody can be working on a claimed message any more: an
+// attempt ends within 20 seconds, writing its outcome down within 30.
+const overdueAfter = 60 * time.Second
+
 // Overdue finds messages that were claimed and of which no outcome was
-// recorded: the process was killed. A send ends within 20 seconds, so after 45
-// nobody is working on it.
+// recorded: the process was killed.
 var Overdue = queue.Sweep{
 	Name: "messages overdue", Every: 5 * time.Second,
 	Find: `select tenant_id, id from crm.messages
-		where status in ('queued', 'dispatching') and status = 'dispatching' and dispatched_at < now() - interval '45 seconds' limit $1`,
+		where status in ('queued', 'dispatching') and status = 'dispatching' and dispatched_at < now() - interval '60 seconds'
+		order by dispatched_at limit $1`,
 	Act: func(ctx context.Context, s tenant.Scope, i uuid.UUID) error {
 		m, err := lockMessage(ctx, s, MessageID{UUID: i})
-		if err != nil || m.Status != Dispatching || s.Now().Sub(m.DispatchedAt) < 45*time.Second {
+		if err != nil || m.Status != Dispatching || s.Now().Sub(m.DispatchedAt) < overdueAfter {
 			return err
 		}
 		return Lost(ctx, s, m.ID)
 	},
 }
 
-// Stuck finds messages that wait though nothing keeps them: their job was lost.
+// Stuck finds conversations whose oldest message waits though nothing keeps it:
+// its job was lost. Those behind one that waits for its time are kept by it.
 var Stuck = queue.Sweep{
 	Name: "messages stuck", Every: 10 * time.Second,
-	Find: `select distinct tenant_id, conversation_id from crm.messages
-		where status in ('queued', 'dispatching') and status = 'queued' and coalesce(not_before, created_at) < now() - interval '20 seconds'
-		limit $1`,
+	Find: `select tenant_id, conversation_id from (
+			select distinct on (tenant_id, conversation_id) tenant_id, conversation_id, status, coalesce(not_before, created_at) as due
+			from crm.messages where status in ('queued', 'dispatching')
+			order by tenant_id, conversation_id, id
+		) head
+		where status = 'queued' and due < now() - interval '20 seconds'
+		order by due limit $1`,
 	Act: func(ctx context.Context, s tenant.Scope, i uuid.UUID) error {
 		return queue.Insert(ctx, s, Deliver{s.Tenant(), ID{UUID: i}}, queue.Options{Queue: queue.Send, Once: true})
 	},

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,8 +31,10 @@ const (
 	// short by the end of the job: the message has gone.
 	recordDeadline = 30 * time.Second
 	recordPause    = 50 * time.Millisecond
-	// perJob bounds how many messages of one conversation a job sends.
-	perJob = 20
+	// A job sends so many messages of one conversation, and begins none after so
+	// long: with the attempt under way it ends within what a stop waits.
+	perJob  = 20
+	jobTime = 4 * time.Second
 	// maxAttempts of a message whose failures are temporary.
 	maxAttempts = 8
 	backoffMin  = 2 * time.Second
@@ -43,6 +44,8 @@ const (
 	pausedFor = 15 * time.Second
 	// quotaPause is how long a message waits when the account has nothing left.
 	quotaPause = time.Hour
+	// longestPause bounds what a provider can ask for.
+	longestPause = 24 * time.Hour
 )
 
 // Outbox sends messages. Its Work is safe for concurrent use.
@@ -68,13 +71,17 @@ func New(pool *tenant.Pool, d *installation.Directory, r *pluginhost.Registry, c
 
 // Work sends what waits in a conversation, one message after another.
 func (o *Outbox) Work(ctx context.Context, job *queue.Job[conversation.Deliver]) error {
+	began := time.Now()
 	for range perJob {
 		more, err := o.next(ctx, job.Args.Tenant, job.Args.Conversation)
 		if err != nil || !more {
 			return err
 		}
+		if time.Since(began) > jobTime {
+			break
+		}
 	}
-	return queue.Snooze(time.Second)
+	return queue.Snooze(0) // behind what waits by now
 }
 
 // next sends the oldest message that may go, and reports whether there was one.
@@ -129,16 +136,15 @@ type ending struct {
 
 // attempt calls the plugin once.
 func (o *Outbox) attempt(ctx context.Context, t tenant.ID, d *conversation.Dispatch) ending {
-	target := installation.Target{Tenant: t, Installation: d.Installation}
-	live, err := o.directory.Live(ctx, target)
+	ctx, cancel := context.WithTimeout(ctx, sendDeadline)
+	defer cancel()
+	live, err := o.directory.Live(ctx, installation.Target{Tenant: t, Installation: d.Installation})
 	if err != nil {
 		return o.postpone(d, "", pausedFor, false)
 	}
 	if live.State != installation.Active {
 		return o.postpone(d, live.Plugin, pausedFor, false)
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendDeadline)
-	defer cancel()
 	resp, err := o.registry.Send(ctx, live, request(d))
 	if err != nil {
 		o.log.WarnContext(ctx, "send got no answer", "tenant", t, "plugin", live.Plugin, "message", d.Message.ID, "error", err)
@@ -205,23 +211,16 @@ func (o *Outbox) fail(d *conversation.Dispatch, plugin string, f *pluginv1.Failu
 	}}
 }
 
-// refused decides by the failure's code what becomes of the message.
+// refused carries out what a failure means for the message.
 func (o *Outbox) refused(t tenant.ID, live *installation.Live, d *conversation.Dispatch, f *pluginv1.Failure) ending {
-	if f.GetOutcome() == pluginv1.Outcome_OUTCOME_UNKNOWN {
+	v := judge(f, d.Message.Attempts)
+	switch v.outcome {
+	case unknown:
 		return o.lose(d, live.Plugin)
+	case postponed:
+		return o.postpone(d, live.Plugin, v.pause, v.counts)
 	}
-	after := f.GetRetryAfter().AsDuration()
-	switch f.GetCode() {
-	case pluginv1.FailureCode_FAILURE_CODE_RATE_LIMITED:
-		return o.postpone(d, live.Plugin, max(after, time.Second), false)
-	case pluginv1.FailureCode_FAILURE_CODE_QUOTA_EXHAUSTED:
-		return o.postpone(d, live.Plugin, max(after, quotaPause), false)
-	case pluginv1.FailureCode_FAILURE_CODE_TEMPORARY, pluginv1.FailureCode_FAILURE_CODE_UNSPECIFIED:
-		if d.Message.Attempts >= maxAttempts {
-			return o.fail(d, live.Plugin, f)
-		}
-		return o.postpone(d, live.Plugin, max(after, backoff(d.Message.Attempts)), true)
-	case pluginv1.FailureCode_FAILURE_CODE_AUTH, pluginv1.FailureCode_FAILURE_CODE_PERMISSION:
+	if v.disconnects {
 		return o.disconnected(t, live, d, f)
 	}
 	return o.fail(d, live.Plugin, f)
@@ -242,14 +241,4 @@ func (o *Outbox) disconnected(t tenant.ID, live *installation.Live, d *conversat
 		}}})
 	}
 	return e
-}
-
-// backoff doubles from two seconds to a quarter of an hour, with a random
-// quarter, so that messages refused together do not come back together.
-func backoff(attempts int) time.Duration {
-	d := backoffMax
-	if attempts < 10 {
-		d = min(backoffMin<<max(attempts-1, 0), backoffMax)
-	}
-	return d - time.Duration(rand.Int64N(int64(d/4)))
 }
