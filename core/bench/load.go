@@ -98,7 +98,7 @@ func (w *world) load(ctx context.Context, label string, length time.Duration) (i
 	defer cancel()
 	var accepted atomic.Int64
 	start := time.Now()
-	err := w.each(func(n int) error {
+	err := w.together(func(n int) error {
 		c, err := dial(context.WithoutCancel(ctx), w.account)
 		if err != nil {
 			return err
@@ -123,8 +123,8 @@ func (c *client) expect(body []byte) error {
 	return err
 }
 
-// each runs f once for every client, at the same time.
-func (w *world) each(f func(n int) error) error {
+// together runs f once for every client, at the same time.
+func (w *world) together(f func(n int) error) error {
 	errs := make([]error, w.clients)
 	var wait sync.WaitGroup
 	for n := range w.clients {

@@ -106,27 +106,28 @@ func (f *floor) render(text string) (string, error) {
 
 var (
 	rateLine   = regexp.MustCompile(`(?m)^tps = ([0-9.]+) \(without initial connection time\)`)
+	countLine  = regexp.MustCompile(`(?m)^number of transactions actually processed: ([0-9]+)`)
 	failedLine = regexp.MustCompile(`(?m)^number of failed transactions: ([0-9]+)`)
 )
 
 // runPgbench runs a script with prepared statements, as the role that Strato
-// does this work in, and returns transactions per second.
-func (w *world) runPgbench(ctx context.Context, name, script string) (float64, error) {
+// does this work in, and returns transactions per second and their number.
+func (w *world) runPgbench(ctx context.Context, name, script string) (float64, int, error) {
 	role := postgres.RoleApp
 	if name == "accept" {
 		role = postgres.RoleIngest
 	}
 	raw, err := postgres.RoleURL(w.floorURL, role, w.roleKey)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	path := filepath.Join(w.folder, name+".sql")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	password, _ := u.User.Password()
 	cmd := exec.CommandContext(ctx, w.pgbench, "--no-vacuum", "--protocol=prepared", "--file="+path,
@@ -135,19 +136,24 @@ func (w *world) runPgbench(ctx context.Context, name, script string) (float64, e
 	cmd.Env = []string{"PGPASSWORD=" + password, "PATH=" + os.Getenv("PATH")}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return 0, fmt.Errorf("pgbench: %w\n%s", err, out)
+		return 0, 0, fmt.Errorf("pgbench: %w\n%s", err, out)
 	}
 	return rateOf(string(out))
 }
 
 // rateOf reads what pgbench printed.
-func rateOf(out string) (float64, error) {
+func rateOf(out string) (float64, int, error) {
 	if failed := failedLine.FindStringSubmatch(out); failed != nil && failed[1] != "0" {
-		return 0, fmt.Errorf("pgbench: %s transactions failed\n%s", failed[1], out)
+		return 0, 0, fmt.Errorf("pgbench: %s transactions failed\n%s", failed[1], out)
 	}
-	rate := rateLine.FindStringSubmatch(out)
-	if rate == nil {
-		return 0, fmt.Errorf("pgbench printed no rate:\n%s", out)
+	rate, count := rateLine.FindStringSubmatch(out), countLine.FindStringSubmatch(out)
+	if rate == nil || count == nil {
+		return 0, 0, fmt.Errorf("pgbench printed no rate:\n%s", out)
 	}
-	return strconv.ParseFloat(rate[1], 64)
+	perSecond, err := strconv.ParseFloat(rate[1], 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("pgbench: %w", err)
+	}
+	n, err := strconv.Atoi(count[1])
+	return perSecond, n, err
 }

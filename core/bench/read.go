@@ -110,7 +110,7 @@ func (w *world) reads(ctx context.Context, ids []uuid.UUID, one func(context.Con
 	deadline := time.Now().Add(w.length)
 	var done atomic.Int64
 	start := time.Now()
-	err := w.each(func(int) error {
+	err := w.together(func(int) error {
 		for time.Now().Before(deadline) {
 			name, err := one(ctx, ids[rand.IntN(len(ids))])
 			if err != nil {

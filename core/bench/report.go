@@ -43,6 +43,9 @@ type row struct {
 	what, floorIs string
 	unit          string
 	floor, strato side
+	// floorCPU and stratoCPU are the servers' processor time for one, in µs, the
+	// driver's left out; empty where it was not taken.
+	floorCPU, stratoCPU side
 	// aim bounds the ratio: from below for rates, from above for times.
 	aim  float64
 	rate bool
@@ -71,15 +74,23 @@ func (r row) aimText() string {
 	return fmt.Sprintf("≤ %.1f", r.aim)
 }
 
+// cpu compares the servers' processor time for one.
+func (r row) cpu() string {
+	if r.floorCPU.median() == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%s : %s (%.2f)", number(r.stratoCPU.median()), number(r.floorCPU.median()), r.floorCPU.median()/r.stratoCPU.median())
+}
+
 // report prints the table as Markdown: medians, with the rounds' range.
 func report(out io.Writer, machine string, table []row) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "%s\n\n", machine)
-	fmt.Fprintln(w, "| measure | Strato | floor | the floor is | ratio | aim | |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| measure | Strato | floor | the floor is | ratio | aim | | CPU for one, µs |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")
 	for _, r := range table {
-		fmt.Fprintf(w, "| %s | %s | %s | %s | **%.2f** | %s | %s |\n",
-			r.what, r.strato.text(r.unit), r.floor.text(r.unit), r.floorIs, r.ratio(), r.aimText(), r.verdict())
+		fmt.Fprintf(w, "| %s | %s | %s | %s | **%.2f** | %s | %s | %s |\n",
+			r.what, r.strato.text(r.unit), r.floor.text(r.unit), r.floorIs, r.ratio(), r.aimText(), r.verdict(), r.cpu())
 	}
 	return w.Flush()
 }

@@ -33,11 +33,13 @@ func (w *world) accept(ctx context.Context) (r row, err error) {
 		if err := w.floorRound(ctx, &r, "accept", floor.accept); err != nil {
 			return r, err
 		}
+		cpu := w.cpu(s)
 		n, took, err := w.load(ctx, fmt.Sprintf("accept%d", round), w.length)
 		if err != nil {
 			return r, err
 		}
 		r.strato = append(r.strato, float64(n)/took.Seconds())
+		r.stratoCPU = append(r.stratoCPU, each(w.cpu(s)-cpu, n))
 	}
 	return r, w.storedAll(ctx)
 }
@@ -69,7 +71,7 @@ func (w *world) process(ctx context.Context) (r row, err error) {
 			return r, err
 		}
 		label := fmt.Sprintf("process%d", round)
-		start := time.Now()
+		start, cpu := time.Now(), w.cpu(s)
 		n, _, err := w.load(ctx, label, w.length)
 		if err != nil {
 			return r, err
@@ -78,6 +80,7 @@ func (w *world) process(ctx context.Context) (r row, err error) {
 			return r, err
 		}
 		r.strato = append(r.strato, float64(n)/time.Since(start).Seconds())
+		r.stratoCPU = append(r.stratoCPU, each(w.cpu(s)-cpu, n))
 		if err := w.storedOnce(ctx, label, n); err != nil {
 			return r, err
 		}
@@ -86,13 +89,26 @@ func (w *world) process(ctx context.Context) (r row, err error) {
 }
 
 func (w *world) floorRound(ctx context.Context, r *row, name, script string) error {
-	rate, err := w.runPgbench(ctx, name, script)
+	cpu := w.cpu(nil)
+	rate, count, err := w.runPgbench(ctx, name, script)
 	if err != nil {
 		return err
 	}
 	r.floor = append(r.floor, rate)
+	r.floorCPU = append(r.floorCPU, each(w.cpu(nil)-cpu, count))
 	return nil
 }
+
+// cpu is what PostgreSQL and, unless nil, Strato with its plugins have used.
+func (w *world) cpu(s *strato) time.Duration {
+	if s == nil {
+		return cpuOf(w.server.Pid())
+	}
+	return cpuOf(w.server.Pid(), s.cmd.Process.Pid)
+}
+
+// each is a share of a time in µs.
+func each(d time.Duration, n int) float64 { return float64(d.Microseconds()) / float64(max(n, 1)) }
 
 // warm makes the customers: each writes twice, is greeted and handed to a
 // person, so that what is measured is a conversation's ordinary message. It is
@@ -108,7 +124,7 @@ func (w *world) warm(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.stop()) }()
 	w.progress(fmt.Sprintf("%d customers write for the first time", w.customers))
 	for turn := range 2 {
-		err := w.each(func(n int) error {
+		err := w.together(func(n int) error {
 			c, err := dial(ctx, w.account)
 			if err != nil {
 				return err
