@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,6 +182,8 @@ func (p *program) user() *cobra.Command {
 	return root
 }
 
+// createUser makes an operator, or a member of an agency: of a user who is there
+// already, or of a new one. Nobody is made before all else is known to be right.
 func (p *program) createUser(ctx context.Context, c *control, in auth.NewUser, slug string, role rbac.Role) error {
 	accounts := auth.NewAccounts(c.pool.Control())
 	var agency tenant.Tenant
@@ -188,9 +192,15 @@ func (p *program) createUser(ctx context.Context, c *control, in auth.NewUser, s
 		if agency, err = c.pool.BySlug(ctx, slug); err != nil {
 			return fmt.Errorf("agency %s: %w", slug, err)
 		}
+		if !slices.Contains(rbac.Roles(), role) {
+			return fmt.Errorf("there is no role %q: take owner, admin, team_lead, agent, analyst or viewer", role)
+		}
 	}
 	u, err := accounts.UserByEmail(ctx, in.Email)
-	if errors.Is(err, auth.ErrUserNotFound) {
+	switch {
+	case err == nil && in.Operator:
+		return auth.ErrEmailTaken
+	case errors.Is(err, auth.ErrUserNotFound):
 		if in.Password, err = p.readPassword(); err != nil {
 			return err
 		}
@@ -210,12 +220,18 @@ func (p *program) createUser(ctx context.Context, c *control, in auth.NewUser, s
 	return nil
 }
 
+// longestLine is more than any password may have.
+const longestLine = 64 << 10
+
 // readPassword reads one line of the input.
 func (p *program) readPassword() (string, error) {
 	fmt.Fprintln(p.Err, "password (at least 10 characters), then Enter:")
-	line, err := bufio.NewReader(p.In).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(p.In, longestLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) { // the last line may lack its end
+		return "", fmt.Errorf("read the password: %w", err)
+	}
 	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", fmt.Errorf("no password was given on the input: %w", err)
+		return "", errors.New("no password was given on the input")
 	}
 	return line, nil
 }
