@@ -9,10 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,6 +44,7 @@ type Simulator struct {
 	*simulator.Client
 
 	process *embedded.Process
+	output  sync.WaitGroup
 	file    string
 }
 
@@ -69,10 +72,12 @@ func Start(ctx context.Context, plugin, binary, data string, log *slog.Logger) (
 		return nil, fmt.Errorf("start the simulator of %s: %w", plugin, err)
 	}
 	line := make(chan []byte, 1)
-	go func() {
-		text, _ := bufio.NewReader(out).ReadBytes('\n')
+	s.output.Go(func() {
+		r := bufio.NewReader(out)
+		text, _ := r.ReadBytes('\n')
 		line <- text
-	}()
+		_, _ = io.Copy(io.Discard, r) // it must not block on what it says later
+	})
 	select {
 	case text := <-line:
 		err = s.announce(text)
@@ -107,6 +112,7 @@ func (s *Simulator) Stop() {
 		s.process.Signal(syscall.SIGKILL)
 		<-s.process.Done()
 	}
+	s.output.Wait()
 	_ = os.Remove(s.file)
 }
 
