@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -88,14 +89,7 @@ func (a *Assistant) GreetingFor(name string) string {
 // AsksForPerson reports whether a text has one of the words by which customers
 // ask for a person.
 func (a *Assistant) AsksForPerson(text string) bool {
-	for _, word := range words(text) {
-		for _, w := range a.HandoffWords {
-			if word == w {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(words(text), func(word string) bool { return slices.Contains(a.HandoffWords, word) })
 }
 
 // words are the words of a text in lower case, without accents.

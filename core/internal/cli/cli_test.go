@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -207,7 +208,13 @@ func TestConfig(t *testing.T) {
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 
-	require.True(t, strings.Contains(newShell(t).succeeds(t, "", "openapi"), `"openapi": "3.1`))
+	var doc struct {
+		OpenAPI string `json:"openapi"`
+		Paths   map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(newShell(t).succeeds(t, "", "openapi")), &doc))
+	require.Equal(t, "3.1.0", doc.OpenAPI)
+	require.Contains(t, doc.Paths, "/api/leads")
 }
 
 func TestWords(t *testing.T) {

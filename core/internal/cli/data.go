@@ -17,7 +17,7 @@ import (
 // The kernel lets go of it however the process ends.
 func holdData(cfg config.Config) (release func(), err error) {
 	const instead = "Set STRATO_DATA to a folder that can be written"
-	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
+	if err := os.MkdirAll(cfg.Data, 0o755); err != nil { //nolint:gosec // PostgreSQL's user has to pass through
 		return nil, fmt.Errorf("make the data folder: %w. %s", err, instead)
 	}
 	f, err := os.OpenFile(filepath.Join(cfg.Data, "lock"), os.O_RDWR|os.O_CREATE, 0o600)

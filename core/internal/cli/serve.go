@@ -27,7 +27,7 @@ func (p *program) serve() *cobra.Command {
 				return err
 			}
 			defer release()
-			a, err := app.New(cmd.Context(), cfg, app.Options{Version: version(), Log: log, Progress: func(s string) { log.Info(s) }})
+			a, err := app.New(cmd.Context(), cfg, app.Options{Version: version(), Log: log, Progress: func(s string) { log.Info("starting", "step", s) }})
 			if err != nil {
 				return err
 			}

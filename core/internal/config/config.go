@@ -92,6 +92,9 @@ const (
 func Load(environ []string) (Config, error) {
 	vars := env.ToMap(environ)
 	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: vars, Prefix: Prefix})
+	if addr, set := vars[Prefix+"METRICS_ADDR"]; set && addr == "" {
+		c.MetricsAddr = "" // env takes the default for an empty value
+	}
 	faults := wording(err)
 	faults = append(faults, unknown(vars)...)
 	if len(faults) == 0 {

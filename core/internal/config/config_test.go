@@ -65,6 +65,14 @@ func TestLoad(t *testing.T) {
 	require.Contains(t, shown, "b:<secret>,a:<secret>")
 }
 
+func TestNoMetrics(t *testing.T) {
+	t.Parallel()
+
+	c, err := config.Load([]string{"STRATO_METRICS_ADDR="})
+	require.NoError(t, err)
+	require.Empty(t, c.MetricsAddr)
+}
+
 func TestFaultsComeAllAtOnce(t *testing.T) {
 	t.Parallel()
 

@@ -47,8 +47,9 @@ func (s State) rank() int {
 		return 4
 	case Read:
 		return 5
+	case Received: // nothing comes after
 	}
-	return 6 // Received: nothing comes after
+	return 6
 }
 
 // advance takes an update into a message, and reports whether the message's
@@ -66,10 +67,13 @@ func (m *Message) advance(u Update) bool {
 		m.DeliveredAt = first(m.DeliveredAt, at)
 	case Failed:
 		m.FailedAt = first(m.FailedAt, at)
-		m.FailureCode, m.FailureDetail, m.ProviderCode = u.FailureCode, u.FailureDetail, u.ProviderCode
+	default: // no webhook tells of the others
 	}
 	if m.Status == Failed || u.Status.rank() <= m.Status.rank() {
 		return false
+	}
+	if u.Status == Failed {
+		m.FailureCode, m.FailureDetail, m.ProviderCode = u.FailureCode, u.FailureDetail, u.ProviderCode
 	}
 	m.Status = u.Status
 	return true

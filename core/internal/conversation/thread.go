@@ -78,8 +78,9 @@ func sourceOf(channel string) lead.Source {
 	switch s := lead.Source(channel); s {
 	case lead.SourceWhatsApp, lead.SourceInstagram, lead.SourceFacebook:
 		return s
+	default:
+		return lead.SourceOther
 	}
-	return lead.SourceOther
 }
 
 func newThread(s tenant.Scope, r ref, bot *assistant.Assistant) *thread {

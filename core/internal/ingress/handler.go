@@ -74,8 +74,7 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
 	_ = clock.SetReadDeadline(time.Time{})
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			h.Metrics.count(plugin, "too_large")
 			return ErrTooLarge
 		}

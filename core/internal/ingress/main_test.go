@@ -97,8 +97,9 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case fault.Invalid:
 		return http.StatusBadRequest
+	default:
+		return http.StatusInternalServerError
 	}
-	return http.StatusInternalServerError
 }
 
 // address gives an installation a webhook address.

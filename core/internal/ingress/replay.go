@@ -151,8 +151,9 @@ func hopeless(f *pluginv1.Failure) bool {
 	switch f.GetCode() {
 	case pluginv1.FailureCode_FAILURE_CODE_MALFORMED, pluginv1.FailureCode_FAILURE_CODE_INVALID_REQUEST, pluginv1.FailureCode_FAILURE_CODE_UNSUPPORTED:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // again puts a raw row off, or gives it up.

@@ -221,7 +221,10 @@ func TestWaiting(t *testing.T) {
 }
 
 // file is a path that a plugin can be told to wait for.
-func file(t *testing.T) string { return filepath.Join(t.TempDir(), "wait") }
+func file(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "wait")
+}
 
 // exists reports whether the plugin has begun to wait.
 func exists(path string) bool {

@@ -38,8 +38,9 @@ func judge(f *pluginv1.Failure, attempts int) verdict {
 		return verdict{outcome: postponed, pause: max(after, backoff(attempts)), counts: true}
 	case pluginv1.FailureCode_FAILURE_CODE_AUTH, pluginv1.FailureCode_FAILURE_CODE_PERMISSION:
 		return verdict{outcome: failed, disconnects: true}
+	default:
+		return verdict{outcome: failed}
 	}
-	return verdict{outcome: failed}
 }
 
 // refusal reports whether a code is a provider's answer that it will not send,
@@ -52,8 +53,9 @@ func refusal(c pluginv1.FailureCode) bool {
 		pluginv1.FailureCode_FAILURE_CODE_CONTENT_REJECTED, pluginv1.FailureCode_FAILURE_CODE_QUOTA_EXHAUSTED,
 		pluginv1.FailureCode_FAILURE_CODE_UNSUPPORTED, pluginv1.FailureCode_FAILURE_CODE_MEDIA:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // backoff doubles from two seconds to a quarter of an hour, less a random

@@ -249,6 +249,7 @@ func stateName(s pluginv1.HealthState) string {
 		return "degraded"
 	case pluginv1.HealthState_HEALTH_STATE_FAILED:
 		return "failed"
+	default:
+		return "unknown"
 	}
-	return "unknown"
 }

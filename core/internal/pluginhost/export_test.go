@@ -6,7 +6,9 @@ import "context"
 type Lanes = lanes[string, int, int]
 
 // NewLanes makes them.
-func NewLanes(do func(string, []int) ([]int, error), size func(int) int) *Lanes { return newLanes(do, size) }
+func NewLanes(do func(string, []int) ([]int, error), size func(int) int) *Lanes {
+	return newLanes(do, size)
+}
 
 // Submit is submit.
 func (l *lanes[K, T, R]) Submit(ctx context.Context, key K, in T) (R, error) {

@@ -58,6 +58,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		switch s.State {
 		case host.StateBackoff, host.StateQuarantined, host.StateRefused:
 			up = 0
+		default:
 		}
 		out <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, up, s.Plugin)
 		out <- prometheus.MustNewConstMetric(c.starts, prometheus.CounterValue, float64(s.Starts), s.Plugin)

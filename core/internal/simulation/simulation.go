@@ -57,7 +57,8 @@ func Start(ctx context.Context, plugin, binary, data string, log *slog.Logger) (
 		return nil, fmt.Errorf("make the simulators' folder: %w", err)
 	}
 	state := filepath.Join(filepath.Dir(s.file), plugin+"-state.json")
-	cmd := exec.Command(binary, "simulate", "serve", "--addr", "127.0.0.1:0", "--state", state)
+	// It outlives ctx, which is for the start; Stop ends it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "simulate", "serve", "--addr", "127.0.0.1:0", "--state", state)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=" + os.Getenv("TZ")}
 	cmd.Stderr = lines{log.With("component", "simulator", "plugin", plugin)}
 	out, err := cmd.StdoutPipe()
