@@ -138,7 +138,7 @@ func TestWebhooksRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		path, body string
 		header     http.Header
-		status     int // 400 is any of that class
+		status     int
 		code       string
 	}{
 		"no signature":                        {h.acme.path, body, nil, 401, "webhook.unverified"},
@@ -154,9 +154,9 @@ func TestWebhooksRefused(t *testing.T) {
 		"the older signature":                 {h.acme.path, body, http.Header{"X-Hub-Signature": {"sha1=" + digest(sha1.New, h.acme.secret, body)}}, 401, "webhook.unverified"},
 		"of another body":                     {h.acme.path, body + " ", sign(h.acme.secret, body), 401, "webhook.unverified"},
 		"malformed, not signed":               {h.acme.path, "{", nil, 401, "webhook.unverified"},
-		"malformed":                           {h.acme.path, `{"object":`, sign(h.acme.secret, `{"object":`), 400, ""},
-		"empty":                               {h.acme.path, "", sign(h.acme.secret, ""), 400, ""},
-		"no object":                           {h.acme.path, "[]", sign(h.acme.secret, "[]"), 400, ""},
+		"malformed":                           {h.acme.path, `{"object":`, sign(h.acme.secret, `{"object":`), 400, "webhook.malformed"},
+		"empty":                               {h.acme.path, "", sign(h.acme.secret, ""), 400, "webhook.malformed"},
+		"no object":                           {h.acme.path, "[]", sign(h.acme.secret, "[]"), 400, "webhook.malformed"},
 		"2 MiB":                               {h.acme.path, strings.Repeat("x", 2<<20), sign(h.acme.secret, strings.Repeat("x", 2<<20)), 413, "webhook.too_large"},
 		"to a draft, by an empty secret":      {h.draft.path, body, sign("", body), 401, "webhook.unverified"},
 		"an unknown token":                    {shared + "/AAAAAAAAAAAAAAAAAAAAAA", body, sign(h.acme.secret, body), 404, "webhook.not_found"},
@@ -170,7 +170,7 @@ func TestWebhooksRefused(t *testing.T) {
 		"for all: an agency's secret":         {shared, body, sign(h.acme.secret, body), 401, "webhook.unverified"},
 		"for all: an empty secret":            {shared, body, sign("", body), 401, "webhook.unverified"},
 		"for all: cut short":                  {shared, body, http.Header{"X-Hub-Signature-256": {"sha256=" + digest(sha256.New, h.platform, body)[:40]}}, 401, "webhook.unverified"},
-		"for all: malformed":                  {shared, "{", sign(h.platform, "{"), 400, ""},
+		"for all: malformed":                  {shared, "{", sign(h.platform, "{"), 400, "webhook.malformed"},
 		"for all: 2 MiB":                      {shared, strings.Repeat("x", 2<<20), sign(h.platform, strings.Repeat("x", 2<<20)), 413, "webhook.too_large"},
 		"for all: a number nobody has":        {shared, payload(text("999999999", "wamid.y", "hola")), sign(h.platform, payload(text("999999999", "wamid.y", "hola"))), 200, ""},
 		"for all: a number that is no number": {shared, payload(text("1 or 1=1", "wamid.y", "hola")), sign(h.platform, payload(text("1 or 1=1", "wamid.y", "hola"))), 200, ""},
@@ -179,13 +179,9 @@ func TestWebhooksRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := h.post(t, tt.path, tt.body, tt.header)
 
-			switch tt.status {
-			case 200:
+			if tt.status == 200 {
 				require.Equal(t, 200, got.status, got.text)
-			case 400:
-				require.Less(t, got.status, 500, got.text)
-				got.refused(t, max(got.status, 400), tt.code)
-			default:
+			} else {
 				got.refused(t, tt.status, tt.code)
 			}
 			require.Equal(t, before, h.contents(t))
