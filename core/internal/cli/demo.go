@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -58,29 +59,37 @@ func (p *program) demoLogger(cfg config.Config) (*slog.Logger, func(), error) {
 func (p *program) runDemo(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	progress := func(s string) { fmt.Fprintln(p.Out, "·", s) }
 	world := demo.New(cfg, log, progress)
-	defer world.Stop()
+	a, err := p.startDemo(ctx, cfg, log, world, progress)
+	if err == nil {
+		fmt.Fprint(p.Out, welcome(a.URL(), cfg))
+		err = a.Run(ctx)
+	} else {
+		err = unlessInterrupted(ctx, err)
+	}
+	world.Stop()
+	if ctx.Err() != nil {
+		progress("stopped")
+	}
+	return err
+}
+
+// startDemo starts the simulators and what serves the demo.
+func (p *program) startDemo(ctx context.Context, cfg config.Config, log *slog.Logger, world *demo.World, progress func(string)) (*app.App, error) {
 	if err := world.StartSimulators(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	a, err := app.New(ctx, cfg, app.Options{
 		Version: version(), Log: log, Progress: progress, Migrate: true, PluginSettings: world.PluginSettings,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := world.Populate(ctx, a); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), demo.StopDeadline)
 		defer cancel()
-		_ = a.Stop(stop)
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return nil, errors.Join(err, a.Stop(stop))
 	}
-	fmt.Fprint(p.Out, welcome(a.URL(), cfg))
-	err = a.Run(ctx)
-	fmt.Fprintln(p.Out, "· stopped")
-	return err
+	return a, nil
 }
 
 func welcome(url string, cfg config.Config) string {

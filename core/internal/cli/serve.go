@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ func (p *program) serve() *cobra.Command {
 			defer release()
 			a, err := app.New(cmd.Context(), cfg, app.Options{Version: version(), Log: log, Progress: func(s string) { log.Info("starting", "step", s) }})
 			if err != nil {
-				return err
+				return unlessInterrupted(cmd.Context(), err)
 			}
 			log.Info("serving", "url", a.URL())
 			return a.Run(cmd.Context())
@@ -39,4 +40,12 @@ func (p *program) serve() *cobra.Command {
 
 func (p *program) logger(cfg config.Config) *slog.Logger {
 	return telemetry.NewLogger(p.Err, cfg.LogLevel, cfg.LogFormat == config.LogText)
+}
+
+// unlessInterrupted makes no error of a start that somebody broke off.
+func unlessInterrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
