@@ -60,7 +60,7 @@ func TestCommandsBesideDemo(t *testing.T) {
 	require.Contains(t, run(1, password+"\n", "user", "create", "x@sur.example", "--tenant", "nada"), "nada")
 	require.Contains(t, run(1, password+"\n", "user", "create", "x@sur.example", "--tenant", "sur", "--role", "king"), `no role "king"`)
 	require.Contains(t, run(1, "", "user", "create", "x@sur.example", "--tenant", "sur"), "no password was given", "it was made with a role that does not exist")
-	require.Contains(t, run(1, "", "user", "create", "ana@sur.example", "--operator"), "no operator")
+	require.Contains(t, run(1, "", "user", "create", "ana@sur.example", "--operator"), "user.email_taken")
 
 	c := &client{t: t, base: d.url(), http: &http.Client{Timeout: patience}}
 	c.refused(http.StatusConflict, "session.tenant_required", http.MethodPost, "/api/session", object{"email": "ana@sur.example", "password": password})

@@ -38,6 +38,7 @@ func TestKillNine(t *testing.T) {
 
 	for name, prepare := range map[string]func(t *testing.T) (*demo, func()){
 		"core":       victimCore,
+		"nobody":     victimNobody,
 		"plugin":     victimPlugin,
 		"PostgreSQL": victimPostgres,
 		"Redis":      victimRedis,
@@ -53,10 +54,23 @@ func TestKillNine(t *testing.T) {
 	}
 }
 
-// victimCore kills the core and starts it again.
+// victimNobody stops Strato as Ctrl-C does and starts it again.
+func victimNobody(t *testing.T) (*demo, func()) {
+	t.Helper()
+	d := newDemo(t, "STRATO_PLUGIN_SETTINGS="+operatorSettings(t))
+	return d, func() {
+		d.stop()
+		require.NotContains(t, d.log(), "panic")
+		d.run()
+	}
+}
+
+// victimCore kills the core and starts it again: once when all that it started
+// is gone, once while the database server still stops.
 func victimCore(t *testing.T) (*demo, func()) {
 	t.Helper()
 	d := newDemo(t, "STRATO_PLUGIN_SETTINGS="+operatorSettings(t))
+	patient := true
 	return d, func() {
 		family := descendants(d.Pid())
 		for _, name := range []string{"postgres", "simulate", "whatsapp"} {
@@ -72,9 +86,13 @@ func victimCore(t *testing.T) (*demo, func()) {
 				programs = append(programs, r)
 			}
 		}
-		gone(t, 2*time.Second, programs)
-		gone(t, 10*time.Second, server) // it shuts down in an orderly way
+		if patient {
+			gone(t, 2*time.Second, programs)
+			gone(t, 10*time.Second, server) // it shuts down in an orderly way
+		}
 		d.run()
+		gone(t, time.Second, family)
+		patient = false
 	}
 }
 

@@ -78,14 +78,24 @@ func TestStart(t *testing.T) {
 			eventually(t, func() bool { return strings.Contains(d.out.String(), moment) || d.serves() || d.ended() }, "no %s", moment)
 			family := descendants(d.Pid())
 			d.Signal(syscall.SIGINT)
-			d.wait(soon)
-			require.NotContains(t, d.out.String(), "panic")
+			require.Zero(t, d.wait(soon), d.out)
+			require.NotContains(t, d.out.String(), "strato: ")
 			gone(t, 2*time.Second, family)
 			d.nothingRuns()
 		}
 		d.run()
 		owner := d.signIn("owner@acme.example")
 		eventually(t, func() bool { return len(all[leadView](owner, "/api/leads")) == 4 }, "the first customers have not written")
+	})
+	t.Run("without Redis", func(t *testing.T) {
+		t.Parallel()
+
+		d := newDemo(t, "STRATO_REDIS_URL=redis://"+freePort(t)+"/0")
+		w := &there{t, d, d.signIn("agent@acme.example"), "acme"}
+		w.customer(object{"from": "+5491160004002", "text": "Hola"})
+		conversation := w.agent.lead("wa_id", "5491160004002").ConversationID
+		w.agent.message(conversation, "the greeting, read", func(m messageView) bool { return byAssistant(m) && m.Status == "read" })
+		d.stop()
 	})
 	t.Run("again", func(t *testing.T) {
 		t.Parallel()

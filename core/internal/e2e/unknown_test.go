@@ -27,6 +27,7 @@ func TestSendUnknown(t *testing.T) {
 		u := newUncertain(t)
 		u.unanswered(object{"close_connection": true}, 3*time.Second)
 		u.unanswered(object{"hang_reply": true}, 25*time.Second)
+		u.pluginKilled()
 		u.silent()
 	})
 	t.Run("core killed", func(t *testing.T) {
@@ -87,6 +88,19 @@ func (u *uncertain) unanswered(fault object, later time.Duration) {
 	require.NotEmpty(u.t, read.ExternalID)
 	require.Equal(u.t, 1, read.Attempts)
 	require.Equal(u.t, 1, u.sent(text))
+}
+
+// pluginKilled ends the plugin between the provider and us.
+func (u *uncertain) pluginKilled() {
+	u.t.Helper()
+	u.d.faults(object{"hang_reply": true, "times": 1, "status_delay_ms": 4000})
+	m := u.agent.say(u.conversation, "Se cortó")
+	u.shows(u.number, "the message", ofText("Se cortó"))
+	p := u.d.plugin()
+	require.NoError(u.t, syscall.Kill(p.pid, syscall.SIGKILL))
+	u.agent.reaches(u.conversation, m.ID, "unknown")
+	u.agent.reaches(u.conversation, m.ID, "read")
+	require.Equal(u.t, 1, u.sent("Se cortó"))
 }
 
 // silent lets the provider never tell; the conversation goes on.
