@@ -38,7 +38,9 @@ func TestAdvance(t *testing.T) {
 				b, v := talk(t)
 				m := b.send(t, v, "hola")
 				b.claim(t, v)
-				b.do(t, func(ctx context.Context, s tenant.Scope) error { return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil) })
+				b.do(t, func(ctx context.Context, s tenant.Scope) error {
+					return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil)
+				})
 				var in []conversation.Update
 				for n, st := range tt.ticks {
 					u := conversation.Update{Account: b.account, ExternalID: "wamid.out", Status: st, OccurredAt: b.now.Add(time.Duration(n) * time.Second)}

@@ -44,6 +44,7 @@ type Simulator struct {
 	*simulator.Client
 
 	process *embedded.Process
+	stdout  *os.File
 	output  sync.WaitGroup
 	file    string
 }
@@ -61,17 +62,23 @@ func Start(ctx context.Context, plugin, binary, data string, log *slog.Logger) (
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "simulate", "serve", "--addr", "127.0.0.1:0", "--state", state)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=" + os.Getenv("TZ")}
 	cmd.Stderr = lines{log.With("component", "simulator", "plugin", plugin)}
-	out, err := cmd.StdoutPipe()
+	// A pipe of our own: that of exec is closed when the program ends, perhaps
+	// before what it said was read.
+	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	cmd.Stdout = in
 	// Closing its input tells it to stop, also when this process is killed.
 	if _, err := cmd.StdinPipe(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, out.Close(), in.Close())
 	}
-	if s.process, err = embedded.StartProcess(cmd, syscall.SIGKILL); err != nil {
-		return nil, fmt.Errorf("start the simulator of %s: %w", plugin, err)
+	s.process, err = embedded.StartProcess(cmd, syscall.SIGKILL)
+	_ = in.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the simulator of %s: %w", plugin, err), out.Close())
 	}
+	s.stdout = out
 	line := make(chan []byte, 1)
 	s.output.Go(func() {
 		r := bufio.NewReader(out)
@@ -113,6 +120,7 @@ func (s *Simulator) Stop() {
 		s.process.Signal(syscall.SIGKILL)
 		<-s.process.Done()
 	}
+	_ = s.stdout.Close() // a child of its own may hold the other end
 	s.output.Wait()
 	_ = os.Remove(s.file)
 }
