@@ -17,6 +17,7 @@ import (
 // Faults of settings.
 var (
 	ErrSettings = fault.New(fault.Invalid, "installation.settings", "The settings are not complete or not valid.")
+	ErrUnset    = fault.New(fault.Conflict, "installation.unset", "The installation has no settings yet. Save them first.")
 	ErrRefused  = fault.New(fault.Invalid, "installation.refused", "The provider did not accept the settings. What was active before stays active.")
 )
 
@@ -133,7 +134,7 @@ func (c *Configurator) Test(ctx context.Context, t installation.Target) (*instal
 		return nil, err
 	}
 	if live.Revision == 0 {
-		return nil, ErrSettings.Saying("The installation has no settings yet. Save them first.")
+		return nil, ErrUnset
 	}
 	health, _, err := c.Registry.Check(ctx, live, true)
 	if err != nil {
@@ -165,7 +166,7 @@ func (c *Configurator) SetState(ctx context.Context, t installation.Target, to i
 	health, keys := installation.Health{}, []installation.Key(nil)
 	if to == installation.Active {
 		if have.Revision == 0 {
-			return nil, ErrSettings.Saying("The installation has no settings yet. Save them first.")
+			return nil, ErrUnset
 		}
 		if health, keys, err = c.check(ctx, have); err != nil {
 			return nil, err

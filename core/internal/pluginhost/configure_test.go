@@ -281,12 +281,15 @@ func setHealth(t *testing.T, w *hosttest.World, target installation.Target, revi
 func TestSetState(t *testing.T) {
 	t.Parallel()
 
-	t.Run("a draft cannot be switched on", func(t *testing.T) {
+	t.Run("a draft can be neither switched on nor tested", func(t *testing.T) {
 		t.Parallel()
 
 		w := hosttest.New(t, host.Timing{})
-		_, err := w.Configurator.SetState(t.Context(), w.Install(t, hosttest.Echo), installation.Active)
-		require.ErrorIs(t, err, pluginhost.ErrSettings)
+		draft := w.Install(t, hosttest.Echo)
+		_, err := w.Configurator.SetState(t.Context(), draft, installation.Active)
+		require.ErrorIs(t, err, pluginhost.ErrUnset)
+		_, err = w.Configurator.Test(t.Context(), draft)
+		require.ErrorIs(t, err, pluginhost.ErrUnset)
 	})
 
 	t.Run("off gives up the routes, on takes them again", func(t *testing.T) {

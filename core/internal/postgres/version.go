@@ -51,11 +51,13 @@ func version(ctx context.Context, conn *pgx.Conn, set Set) (Version, error) {
 		return v, err
 	}
 	var there bool
-	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", set.table()).Scan(&there); err != nil || !there {
+	// Exec mode: behind a pooler in transaction mode a prepared statement may be
+	// another server connection's.
+	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", pgx.QueryExecModeExec, set.table()).Scan(&there); err != nil || !there {
 		return v, err
 	}
 	// goose deletes a migration's row when it is taken back.
-	err = conn.QueryRow(ctx, "select coalesce(max(version_id), 0) from "+set.table()+" where is_applied").Scan(&v.Current)
+	err = conn.QueryRow(ctx, "select coalesce(max(version_id), 0) from "+set.table()+" where is_applied", pgx.QueryExecModeExec).Scan(&v.Current)
 	return v, err
 }
 

@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -122,9 +121,6 @@ func (d *databases) gate(ctx context.Context, name, admin string) error {
 	if err != nil {
 		return err
 	}
-	if u, err = unprepared(u); err != nil {
-		return err
-	}
 	versions, err := postgres.Versions(ctx, u, postgres.SetTenant)
 	if err != nil {
 		return fmt.Errorf("read the schema version of database %s: %w", name, err)
@@ -134,19 +130,6 @@ func (d *databases) gate(ctx context.Context, name, admin string) error {
 			name, v.Current, v.Newest))
 	}
 	return nil
-}
-
-// unprepared makes a connection of its own work behind a pooler in transaction
-// mode, where a statement that one client prepared is in the way of the next.
-func unprepared(raw string) (string, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "", errors.New("the database's URL cannot be read")
-	}
-	q := u.Query()
-	q.Set("default_query_exec_mode", "exec")
-	u.RawQuery = q.Encode()
-	return u.String(), nil
 }
 
 func (d *databases) close() {
