@@ -176,15 +176,32 @@ func (c *calls) unary(ctx context.Context, method string, req, reply any, cc *gr
 	ctx, cancel := c.bounded(ctx, method)
 	defer cancel()
 	end := c.begin(method, req)
-	err := invoke(ctx, method, req, reply, cc, opts...)
+	err := asLost(ctx.Done(), invoke(ctx, method, req, reply, cc, opts...))
 	end(err)
 	return err
+}
+
+// asLost makes Unavailable of Canceled when it was not the caller who
+// cancelled. A process that ends is noticed in two ways, by its connection and
+// by its exit, on which the connection is closed from here; gRPC calls the
+// second Canceled, and the caller must not hear of the difference.
+func asLost(done <-chan struct{}, err error) error {
+	if status.Code(err) != codes.Canceled {
+		return err
+	}
+	select {
+	case <-done:
+		return err
+	default:
+		return status.Error(codes.Unavailable, "the plugin's process ended during the call")
+	}
 }
 
 func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if !strings.HasPrefix(method, protocolPrefix) {
 		return streamer(ctx, desc, cc, method, opts...)
 	}
+	done := ctx.Done()
 	ctx, cancel := c.bounded(ctx, method)
 	s, err := streamer(ctx, desc, cc, method, opts...)
 	if err != nil {
@@ -192,7 +209,7 @@ func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clie
 		c.begin(method, nil)(err)
 		return nil, err
 	}
-	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel}
+	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel, done: done}
 	// However the stream ends, its context ends with it.
 	context.AfterFunc(s.Context(), func() { w.finish(status.FromContextError(context.Cause(s.Context())).Err()) })
 	return w, nil
@@ -204,6 +221,7 @@ type watchedStream struct {
 	calls  *calls
 	method string
 	cancel context.CancelFunc
+	done   <-chan struct{} // closed when the caller wants no more
 
 	mu    sync.Mutex
 	begun func(error)
@@ -222,7 +240,7 @@ func (w *watchedStream) SendMsg(m any) error {
 
 // RecvMsg ends the call with the last message.
 func (w *watchedStream) RecvMsg(m any) error {
-	err := w.ClientStream.RecvMsg(m)
+	err := asLost(w.done, w.ClientStream.RecvMsg(m))
 	if err != nil {
 		w.finish(err)
 	}

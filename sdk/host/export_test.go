@@ -5,6 +5,9 @@ import (
 	"os"
 )
 
+// AsLost is what callers hear of a call's end.
+var AsLost = asLost
+
 // WriteRecord writes a record as an earlier host would have; an identity other
 // than "" replaces the process's own.
 func WriteRecord(dir string, pid int, sockets, otherIdentity string) {

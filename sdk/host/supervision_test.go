@@ -145,6 +145,19 @@ func TestHungPluginIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestCallersHearOfACrashInOneWay(t *testing.T) {
+	t.Parallel()
+
+	closing := grpcstatus.Error(codes.Canceled, "the client connection is closing")
+	ctx, cancel := context.WithCancel(t.Context())
+	require.Equal(t, codes.Unavailable, grpcstatus.Code(host.AsLost(ctx.Done(), closing)))
+	require.NoError(t, host.AsLost(ctx.Done(), nil))
+	cancel()
+	require.Equal(t, codes.Canceled, grpcstatus.Code(host.AsLost(ctx.Done(), closing)), "the caller's own doing")
+	other := grpcstatus.Error(codes.DeadlineExceeded, "late")
+	require.Equal(t, other, host.AsLost(t.Context().Done(), other))
+}
+
 func TestCrashIsToldAndMended(t *testing.T) {
 	t.Parallel()
 

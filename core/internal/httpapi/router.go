@@ -161,7 +161,11 @@ func (r *Router) noRoute(c *gin.Context) {
 	r.fallback.ServeHTTP(c.Writer, c.Request)
 }
 
-// observe logs and counts the request once it is answered. Only the route's
+// slowRequest is how long an answer takes before it is worth a line of the log.
+const slowRequest = time.Second
+
+// observe counts the request once it is answered, and logs it: one that was
+// refused, failed or was slow at INFO, any other at DEBUG. Only the route's
 // template is logged: paths may hold secrets.
 func (r *Router) observe(c *gin.Context) {
 	if r.HTTP != nil {
@@ -175,6 +179,13 @@ func (r *Router) observe(c *gin.Context) {
 	}
 	if r.HTTP != nil {
 		r.HTTP.End(c.Request.Method, c.FullPath(), status, took, k.stream)
+	}
+	level := slog.LevelDebug
+	if status >= http.StatusBadRequest || took >= slowRequest && !k.stream {
+		level = slog.LevelInfo
+	}
+	if !r.Log.Enabled(c.Request.Context(), level) {
+		return
 	}
 	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Int("status", status),
@@ -190,7 +201,7 @@ func (r *Router) observe(c *gin.Context) {
 	if !k.actor.Tenant.IsZero() {
 		attrs = append(attrs, slog.String("tenant", k.actor.Tenant.String()))
 	}
-	r.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
+	r.Log.LogAttrs(c.Request.Context(), level, "request", attrs...)
 }
 
 // survive answers a panic like any other failure and keeps its stack for the

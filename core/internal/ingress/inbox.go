@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/id"
@@ -265,14 +266,16 @@ func (w *writer) due() bool {
 
 // columns are rows turned round, as unnest takes them.
 type columns struct {
-	tenants, ids, installations []uuid.UUID
+	tenants, ids, installations []pgtype.UUID // what pgx encodes without reflection
 	times                       []time.Time
 	plugins, states             []string
 	deliveries, results         [][]byte
 }
 
 func (c *columns) add(r row) {
-	c.tenants, c.ids, c.installations = append(c.tenants, r.tenant), append(c.ids, r.id), append(c.installations, r.installation)
+	c.tenants = append(c.tenants, pgtype.UUID{Bytes: r.tenant, Valid: true})
+	c.ids = append(c.ids, pgtype.UUID{Bytes: r.id, Valid: true})
+	c.installations = append(c.installations, pgtype.UUID{Bytes: r.installation, Valid: true})
 	c.times = append(c.times, r.receivedAt)
 	c.plugins, c.states = append(c.plugins, r.plugin), append(c.states, r.state)
 	c.deliveries, c.results = append(c.deliveries, r.delivery), append(c.results, r.result)

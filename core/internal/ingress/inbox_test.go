@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratohub/strato/core/internal/dbtest"
@@ -27,7 +28,7 @@ type slow struct {
 }
 
 func (s *slow) Exec(_ context.Context, _ string, args ...any) (pgconn.CommandTag, error) {
-	s.entered <- len(args[0].([]uuid.UUID))
+	s.entered <- len(args[0].([]pgtype.UUID))
 	return pgconn.CommandTag{}, <-s.answer
 }
 
