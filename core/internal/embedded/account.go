@@ -50,6 +50,14 @@ func (a *account) own(path string) error {
 	return os.Lchown(path, int(a.uid), int(a.gid))
 }
 
+// ownIn is own for a path below a folder.
+func (a *account) ownIn(folder *os.Root, path string) error {
+	if a == nil {
+		return nil
+	}
+	return folder.Lchown(path, int(a.uid), int(a.gid))
+}
+
 // reaches reports whether the account may enter folder and all above it. Access
 // lists beyond the mode bits are not looked at.
 func (a *account) reaches(folder string) bool {

@@ -31,7 +31,7 @@ const (
 // that is free.
 func (p *Postgres) startFirst(ctx context.Context) (*Process, error) {
 	for try := 1; ; try++ {
-		port, err := p.choosePort(try)
+		port, err := p.choosePort(ctx, try)
 		if err != nil {
 			return nil, err
 		}
@@ -46,18 +46,18 @@ func (p *Postgres) startFirst(ctx context.Context) (*Process, error) {
 	}
 }
 
-func (p *Postgres) choosePort(try int) (int, error) {
+func (p *Postgres) choosePort(ctx context.Context, try int) (int, error) {
 	if p.o.Port != 0 {
-		if !free(p.o.Port) {
+		if !free(ctx, p.o.Port) {
 			return 0, fmt.Errorf("PostgreSQL cannot listen on %s: %w: stop the program that listens there, or choose another port",
 				loopback(p.o.Port), ErrPortTaken)
 		}
 		return p.o.Port, nil
 	}
-	if last, err := readPort(p.at.port()); try == 1 && err == nil && free(last) {
+	if last, err := readPort(p.at.port()); try == 1 && err == nil && free(ctx, last) {
 		return last, nil
 	}
-	l, err := net.Listen("tcp", loopback(0))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback(0))
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
@@ -65,8 +65,8 @@ func (p *Postgres) choosePort(try int) (int, error) {
 	return port, l.Close()
 }
 
-func free(port int) bool {
-	l, err := net.Listen("tcp", loopback(port))
+func free(ctx context.Context, port int) bool {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback(port))
 	if err != nil {
 		return false
 	}
@@ -156,9 +156,7 @@ func (p *Postgres) arguments() []string {
 		"log_line_prefix":         "%m [%p] ",
 		"cluster_name":            "strato",
 	}
-	for k, v := range p.o.Settings {
-		settings[k] = v
-	}
+	maps.Copy(settings, p.o.Settings)
 	args := []string{"-D", p.at.cluster()}
 	for _, k := range slices.Sorted(maps.Keys(settings)) {
 		args = append(args, "-c", k+"="+settings[k])

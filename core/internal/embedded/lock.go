@@ -42,12 +42,14 @@ func lockFolder(folder string) (*folderLock, error) {
 // flock tries for a moment, since a command that only looks ([Running]) holds the
 // lock that long.
 func flock(f *os.File) (err error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for range 10 {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
 	return err
 }
@@ -66,7 +68,7 @@ func (l *folderLock) release() error { return l.file.Close() }
 // lockFile waits for the lock of a file, which is made with its folder when it is
 // not there. It is for short work that two processes must not do at once.
 func lockFile(path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil { //nolint:gosec // PostgreSQL's user has to pass through
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

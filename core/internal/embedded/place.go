@@ -44,10 +44,10 @@ func openFolder(data string) (string, error) {
 		return "", fmt.Errorf("find data folder: %w", err)
 	}
 	folder := filepath.Join(data, "postgres")
-	if err := os.MkdirAll(data, 0o755); err != nil {
+	if err := os.MkdirAll(data, 0o755); err != nil { //nolint:gosec // PostgreSQL's user has to pass through
 		return "", spaceless(fmt.Errorf("make data folder: %w", err))
 	}
-	if err := os.Mkdir(folder, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(folder, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // PostgreSQL's user has to pass through
 		return "", spaceless(fmt.Errorf("make data folder: %w", err))
 	}
 	return folder, nil
@@ -62,7 +62,7 @@ func choosePlace(folder string, user *account, progress func(string)) (place, er
 	sum := sha256.Sum256([]byte(folder))
 	p.home = filepath.Join(systemFolder, hex.EncodeToString(sum[:8]))
 	progress(fmt.Sprintf("PostgreSQL's data is kept in %s, because user %s cannot reach %s.", p.home, user.name, folder))
-	if err := os.MkdirAll(p.home, 0o711); err != nil {
+	if err := os.MkdirAll(p.home, 0o711); err != nil { //nolint:gosec // PostgreSQL's user has to pass through
 		return p, spaceless(fmt.Errorf("make folder for PostgreSQL: %w", err))
 	}
 	return p, p.pair(progress)
@@ -86,7 +86,7 @@ func (p place) pair(progress func(string)) error {
 		if err := os.Rename(p.home, aside); err != nil {
 			return fmt.Errorf("set old cluster aside: %w", err)
 		}
-		if err := os.Mkdir(p.home, 0o711); err != nil {
+		if err := os.Mkdir(p.home, 0o711); err != nil { //nolint:gosec // PostgreSQL's user has to pass through
 			return spaceless(fmt.Errorf("make folder for PostgreSQL: %w", err))
 		}
 	}
@@ -122,7 +122,7 @@ func (p place) major() (int, error) {
 
 // writeFile replaces a private file in one step.
 func writeFile(path, content string) error {
-	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil { //nolint:gosec // the operator named the folder, this package the file
 		return spaceless(fmt.Errorf("write %s: %w", path, err))
 	}
 	if err := os.Rename(path+".new", path); err != nil {

@@ -31,9 +31,8 @@ type Postgres struct {
 	port int
 	pass string
 
-	life    context.Context // ends when Stop begins; bounds restarts
-	endLife context.CancelFunc
-	watched chan struct{} // closed when the watcher has ended
+	endLife context.CancelFunc // called when Stop begins; bounds restarts
+	watched chan struct{}      // closed when the watcher has ended
 
 	mu   sync.Mutex
 	proc *Process // the current one; may have ended
@@ -69,8 +68,9 @@ func StartPostgres(ctx context.Context, o Options) (_ *Postgres, err error) {
 		return nil, errors.Join(err, lock.release())
 	}
 	p.proc = proc
-	p.life, p.endLife = context.WithCancel(context.WithoutCancel(ctx))
-	go p.watch()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	p.endLife = end
+	go p.watch(life)
 	return p, nil
 }
 
@@ -136,14 +136,14 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	return p.stopErr
 }
 
-// watch restarts the server when it dies.
-func (p *Postgres) watch() {
+// watch restarts the server when it dies, until life ends.
+func (p *Postgres) watch(life context.Context) {
 	defer close(p.watched)
 	pause := firstPause
 	for {
 		proc, started := p.proc, time.Now()
 		select {
-		case <-p.life.Done():
+		case <-life.Done():
 			return
 		case <-proc.Done():
 		}
@@ -151,7 +151,7 @@ func (p *Postgres) watch() {
 			pause = firstPause
 		}
 		p.o.Log.Error("postgres died; restarting", "exit", proc.Err(), "log", p.at.log())
-		if !p.restart(&pause) {
+		if !p.restart(life, &pause) {
 			return
 		}
 		p.o.Log.Info("postgres restarted", "port", p.port)
@@ -159,22 +159,22 @@ func (p *Postgres) watch() {
 }
 
 // restart tries until it works, and reports false when Stop came first.
-func (p *Postgres) restart(pause *time.Duration) bool {
+func (p *Postgres) restart(life context.Context, pause *time.Duration) bool {
 	for {
 		select {
-		case <-p.life.Done():
+		case <-life.Done():
 			return false
 		case <-time.After(*pause):
 		}
 		*pause = min(2**pause, longestPause)
-		proc, err := p.launch(p.life)
+		proc, err := p.launch(life)
 		if err == nil {
 			p.mu.Lock()
 			p.proc = proc
 			p.mu.Unlock()
 			return true
 		}
-		if p.life.Err() != nil {
+		if life.Err() != nil {
 			return false
 		}
 		p.o.Log.Error("postgres cannot be restarted; trying again", "err", err)

@@ -15,7 +15,7 @@ func replaceTree(from, to string, owner *account) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // PostgreSQL's user has to pass through
 		return err
 	}
 	if err := copyTree(from, fresh, owner); err != nil {
@@ -29,46 +29,61 @@ func replaceTree(from, to string, owner *account) error {
 }
 
 // copyTree copies folders, files and symbolic links with their modes and times.
+// Nobody can lead it out of the two folders with a link: root copies into what
+// the account owns by then.
 func copyTree(from, to string, owner *account) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	src, err := os.OpenRoot(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.Close() }() // only read
+	info, err := src.Stat(".")
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(to, info.Mode().Perm()); err != nil {
+		return err
+	}
+	dst, err := os.OpenRoot(to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dst.Close() }() // nothing is written by it
+	return fs.WalkDir(src.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		dst := filepath.Join(to, rel)
 		switch {
+		case path == ".": // made above
 		case d.IsDir():
 			info, err := d.Info()
 			if err != nil {
 				return err
 			}
-			if err := os.Mkdir(dst, info.Mode().Perm()); err != nil {
+			if err := dst.Mkdir(path, info.Mode().Perm()); err != nil {
 				return err
 			}
 		case d.Type()&fs.ModeSymlink != 0:
-			link, err := os.Readlink(path)
+			link, err := src.Readlink(path)
 			if err != nil {
 				return err
 			}
-			if err := os.Symlink(link, dst); err != nil {
+			if err := dst.Symlink(link, path); err != nil {
 				return err
 			}
 		case d.Type().IsRegular():
-			if err := copyFile(path, dst); err != nil {
+			if err := copyFile(src, dst, path); err != nil {
 				return err
 			}
 		default:
 			return nil // sockets and the like do not travel
 		}
-		return owner.own(dst)
+		return owner.ownIn(dst, path)
 	})
 }
 
-func copyFile(from, to string) (err error) {
-	src, err := os.Open(from)
+func copyFile(from, to *os.Root, path string) error {
+	src, err := from.Open(path)
 	if err != nil {
 		return err
 	}
@@ -77,16 +92,16 @@ func copyFile(from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	dst, err := to.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(dst, src); err != nil {
 		_ = dst.Close()
-		return fmt.Errorf("copy %s: %w", from, err)
+		return fmt.Errorf("copy %s: %w", src.Name(), err)
 	}
 	if err := dst.Close(); err != nil {
 		return err
 	}
-	return os.Chtimes(to, info.ModTime(), info.ModTime())
+	return to.Chtimes(path, info.ModTime(), info.ModTime())
 }

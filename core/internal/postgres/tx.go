@@ -12,8 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// endTimeout bounds COMMIT and ROLLBACK, which go on when the transaction's
-// context has ended: breaking off a COMMIT would leave its outcome unknown.
+// endTimeout bounds COMMIT and ROLLBACK, which have no context of their own and
+// go on when the transaction's has ended: breaking off a COMMIT would leave its
+// outcome unknown.
 const endTimeout = 30 * time.Second
 
 // txIdle is the server's word for "no transaction is open".
@@ -26,7 +27,6 @@ var errTxLost = errors.New("postgres: the transaction's first statement failed; 
 // tx is a transaction. BEGIN waits for the first statement.
 type tx struct {
 	c       *Conn
-	ctx     context.Context // of BeginTx, without its cancellation; driver.Tx has no other way to get one
 	begin   string
 	tenant  uuid.UUID
 	pending bool // BEGIN has not been sent
@@ -52,7 +52,7 @@ func (c *Conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 	if err != nil {
 		return nil, err
 	}
-	c.tx = &tx{c: c, ctx: context.WithoutCancel(ctx), begin: begin, tenant: tenant, pending: true}
+	c.tx = &tx{c: c, begin: begin, tenant: tenant, pending: true}
 	return c.tx, nil
 }
 
@@ -85,7 +85,7 @@ func (t *tx) Commit() error {
 	case t.pending:
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	tag, err := t.c.pg.Exec(ctx, "commit")
 	if err != nil {
@@ -104,7 +104,7 @@ func (t *tx) Rollback() error {
 	if t.lost || t.pending || t.c.pg.IsClosed() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	if _, err := t.c.pg.Exec(ctx, "rollback"); err != nil {
 		return fmt.Errorf("roll back: %w", err)
