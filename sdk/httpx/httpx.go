@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -102,13 +103,10 @@ func (c *Client) checkRedirect(next *http.Request, via []*http.Request) error {
 	if err := c.rules.allow(next.URL); err != nil {
 		return err
 	}
-	// net/http drops well-known headers for another host; providers have their own.
+	// net/http drops well-known headers for another host; providers have their
+	// own. So only those are kept that cannot be secret.
 	if next.URL.Host != via[0].URL.Host {
-		accept := next.Header.Get("Accept")
-		next.Header = http.Header{"User-Agent": {c.config.UserAgent}}
-		if accept != "" {
-			next.Header.Set("Accept", accept)
-		}
+		maps.DeleteFunc(next.Header, func(name string, _ []string) bool { return name != "Accept" && name != "User-Agent" })
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"net/http"
 	"net/netip"
 	"net/url"
 	"testing"
@@ -31,5 +32,28 @@ func TestListedHosts(t *testing.T) {
 		parsed, err := url.Parse(u)
 		require.NoError(t, err)
 		require.NoError(t, r.allow(parsed), u)
+	}
+}
+
+func TestAnotherHostGetsNoSecrets(t *testing.T) {
+	t.Parallel()
+
+	c, err := New(Config{Hosts: []string{"api.example.com", "files.example.com"}})
+	require.NoError(t, err)
+	get := func(url string) *http.Request {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		require.NoError(t, err)
+		for _, name := range []string{"Accept", "User-Agent", "Authorization", "X-Api-Key", "Referer"} {
+			r.Header.Set(name, "x")
+		}
+		return r
+	}
+	first := get("https://api.example.com/media")
+	for url, want := range map[string]int{"https://api.example.com/file": 5, "https://files.example.com/file": 2} {
+		next := get(url)
+		require.NoError(t, c.checkRedirect(next, []*http.Request{first}))
+		require.Len(t, next.Header, want, url)
+		require.Equal(t, "x", next.Header.Get("Accept"))
+		require.Equal(t, "x", next.UserAgent())
 	}
 }
