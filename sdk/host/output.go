@@ -97,7 +97,7 @@ func (o *output) line(log *slog.Logger, text string) {
 		log.Warn("the plugin writes too much; lines were left out", "lines", dropped)
 	}
 	if !forward(log, text) {
-		log.Log(context.Background(), level, text)
+		log.Log(context.Background(), level, text) //nolint:sloglint // the words are the plugin's
 	}
 }
 
@@ -167,7 +167,7 @@ func forward(log *slog.Logger, text string) bool {
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
 		attrs = append(attrs, slog.Any(k, fields[k]))
 	}
-	log.LogAttrs(context.Background(), level, message, attrs...)
+	log.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // the words are the plugin's
 	return true
 }
 

@@ -66,14 +66,27 @@ func sweep(dir string, log *slog.Logger) {
 		if r.Identity != "" && identity(r.PID) == r.Identity && executable(r.PID) == r.Executable {
 			log.Warn("ended a plugin process that an earlier run left behind", "pid", r.PID, "executable", r.Executable)
 			killGroup(r.PID)
-			for until := time.Now().Add(time.Second); identity(r.PID) == r.Identity && time.Now().Before(until); {
-				time.Sleep(time.Millisecond)
-			}
+			r.awaitEnd(time.Second)
 		}
 		if ours := filepath.Base(r.Sockets); strings.HasPrefix(ours, socketPrefix) {
 			_ = os.RemoveAll(r.Sockets)
 		}
 		_ = os.Remove(path)
+	}
+}
+
+// awaitEnd returns when the process has ended, or after the limit.
+func (r record) awaitEnd(limit time.Duration) {
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for identity(r.PID) == r.Identity {
+		select {
+		case <-late.C:
+			return
+		case <-tick.C:
+		}
 	}
 }
 

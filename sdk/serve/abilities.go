@@ -58,7 +58,7 @@ func check[T any](p Plugin[T], m *settings.Manifest) error {
 		errs = append(errs, fmt.Errorf("the manifest's protocol is %d, this SDK speaks %d", m.Protocol, handshake.Version))
 	}
 	if p.New == nil {
-		errs = append(errs, errors.New("New is missing"))
+		errs = append(errs, errors.New("there is no New"))
 	}
 	can := abilities[T]()
 	for _, c := range m.Capabilities {

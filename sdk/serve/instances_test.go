@@ -130,7 +130,7 @@ func TestFailureIsRememberedForASecond(t *testing.T) {
 		_, _, err = c.acquire(t.Context(), at(1))
 		require.Error(t, err)
 		before := built.Load()
-		time.Sleep(failureTTL) // in the bubble's time
+		time.Sleep(failureTTL) //nolint:forbidigo // the bubble's clock jumps; nothing waits
 		_, _, err = c.acquire(t.Context(), at(1))
 		require.Error(t, err)
 		require.Equal(t, before+1, built.Load())
@@ -218,7 +218,7 @@ func TestIdleAndLeastUsedAreDropped(t *testing.T) {
 		require.Zero(t, a.closed.Load())
 		releaseD()
 
-		time.Sleep(2 * time.Minute) // in the bubble's time
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // the bubble's clock jumps; nothing waits
 		c.sweep()
 		synctest.Wait()
 		require.Zero(t, a.closed.Load(), "in use")

@@ -99,7 +99,7 @@ func TestByHand(t *testing.T) {
 
 	errs.Reset()
 	require.Equal(t, 0, run(p, []string{"manifest"}, &out, &errs))
-	require.Equal(t, manifest, out.String())
+	require.JSONEq(t, manifest, out.String())
 	require.Empty(t, errs.String())
 
 	require.Equal(t, 2, run(p, []string{"simulate"}, &out, &errs))
@@ -130,7 +130,7 @@ func TestManifestAndMethodsMustAgree(t *testing.T) {
 		"other protocol": {func(p *Plugin[*handler]) {
 			p.Manifest = []byte(strings.Replace(manifest, `"protocol": 1`, `"protocol": 2`, 1))
 		}, "protocol is 2"},
-		"no New":    {func(p *Plugin[*handler]) { p.New = nil }, "New is missing"},
+		"no New":    {func(p *Plugin[*handler]) { p.New = nil }, "there is no New"},
 		"simulator": {func(p *Plugin[*handler]) { p.Simulate = func([]string) int { return 0 } }, "simulator"},
 		"not JSON":  {func(p *Plugin[*handler]) { p.Manifest = []byte("{") }, "manifest is not"},
 	} {

@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -29,10 +30,10 @@ func DecodeJSON(body []byte, v any) error {
 
 func malformed(err error) error {
 	f := failure.New(failure.Malformed, "the body is not the JSON that the provider documents")
-	switch e := err.(type) {
-	case *json.SyntaxError:
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		f.Message = fmt.Sprintf("the body is not JSON (at byte %d)", e.Offset)
-	case *json.UnmarshalTypeError:
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		f.Message = fmt.Sprintf("the body has a %s where %q should be something else", kindOf(e.Value), e.Field)
 	}
 	return f

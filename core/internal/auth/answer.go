@@ -100,7 +100,7 @@ func shown(members []Membership) []SessionMember {
 
 // cookie makes one that scripts cannot read and other websites do not send.
 func (s *Service) cookie(c rest.Client, name, value, path string, life time.Duration) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever the site is; over plain HTTP browsers would drop it
 		Name: name, Value: value, Path: path, MaxAge: int(life.Seconds()),
 		HttpOnly: true, Secure: s.secure || c.Secure, SameSite: http.SameSiteLaxMode,
 	}

@@ -95,7 +95,7 @@ func verify(hash, password string) (ok, renew bool) {
 	if err != nil || len(password) > maxPassword {
 		return false, false
 	}
-	got := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, uint32(len(want))) // #nosec G115 -- bounded by parseHash
+	got := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, uint32(len(want))) // bounded by parseHash
 	return subtle.ConstantTimeCompare(got, want) == 1, p != current || len(want) != hashSize
 }
 

@@ -144,7 +144,7 @@ const silenceLimit = 5 * time.Second
 
 func (b *Bus) listen(ctx context.Context) error {
 	conn := b.cache.client.Subscribe(ctx)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing more is read from it
 	// A blocked read does not notice that the context has ended.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()

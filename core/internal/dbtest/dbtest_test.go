@@ -16,9 +16,12 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 
 func TestDatabases(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, dbtest.Database(t), dbtest.Database(t), "shared")
-	require.NotEqual(t, dbtest.Fresh(t).Name, dbtest.Fresh(t).Name)
-	require.NotEqual(t, dbtest.TenantID(), dbtest.TenantID())
+	shared, same := dbtest.Database(t), dbtest.Database(t)
+	require.Equal(t, shared, same)
+	one, other := dbtest.Fresh(t), dbtest.Fresh(t)
+	require.NotEqual(t, one.Name, other.Name)
+	acme, norte := dbtest.TenantID(), dbtest.TenantID()
+	require.NotEqual(t, acme, norte)
 
 	there := func(name string) (yes bool) {
 		require.NoError(t, dbtest.Database(t).Admin(t).QueryRow(t.Context(), "select exists (select from pg_database where datname = $1)", name).Scan(&yes))

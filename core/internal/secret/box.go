@@ -67,7 +67,7 @@ func (b *Box) Seal(ctx context.Context, tenant uuid.UUID, purpose string, plain 
 		return nil, err
 	}
 	k := keys[0]
-	head := binary.BigEndian.AppendUint32([]byte{format}, uint32(k.version)) // #nosec G115 -- versions are small and positive
+	head := binary.BigEndian.AppendUint32([]byte{format}, uint32(k.version)) // versions are small and positive
 	return append(head, k.key.seal(plain, bind(tenant, purpose))...), nil
 }
 

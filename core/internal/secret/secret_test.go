@@ -155,7 +155,7 @@ func TestLoadRing(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, left, 1)
 
-	require.NoError(t, os.Chmod(path, 0o640)) // #nosec G302 -- the point of the test
+	require.NoError(t, os.Chmod(path, 0o640))
 	_, err = secret.LoadRing(path)
 	require.ErrorContains(t, err, "chmod 600")
 }
