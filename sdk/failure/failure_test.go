@@ -1,7 +1,6 @@
 package failure_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ func TestIs(t *testing.T) {
 	require.NotErrorIs(t, err, &failure.Failure{Code: failure.Permission})
 	require.EqualError(t, err, "send: auth (190): no")
 	var f *failure.Failure
-	require.True(t, errors.As(err, &f))
+	require.ErrorAs(t, err, &f)
 	require.EqualError(t, failure.New(failure.Media, "file %d", 7), "media: file 7")
 }
 

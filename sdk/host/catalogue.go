@@ -181,8 +181,7 @@ func short(sum string) string {
 
 // plain is an error without the path that its reader knows already.
 func plain(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err.Error()
 	}
 	return err.Error()

@@ -109,8 +109,7 @@ func (h *Host) launch(ctx context.Context, s *supervisor, r Release) (*process, 
 	p.letGo.Store(true)
 	p.end(0)
 	incident := p.bury()
-	var refused *refusal
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*refusal](err); ok {
 		return nil, err
 	}
 	if ctx.Err() != nil {

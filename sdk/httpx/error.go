@@ -65,8 +65,7 @@ func transportError(method string, written bool, err error) *Error {
 
 // hideURL takes the URL out of an error of net/http, with its query.
 func hideURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

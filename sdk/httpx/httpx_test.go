@@ -2,7 +2,6 @@ package httpx_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -259,5 +258,5 @@ func TestErrorKeepsItsCause(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Call(t.Context(), httpx.Request{URL: "http://" + closedPort(t)})
 	var e *httpx.Error
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
 }

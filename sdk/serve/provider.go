@@ -81,8 +81,7 @@ func (s *server[T]) ValidateSettings(ctx context.Context, r *pluginv1.ValidateSe
 	value, release, err := s.private(ctx, r.GetInstallation())
 	if err != nil {
 		d := sdk.Diagnostic{Severity: sdk.SeverityError, Summary: "the plugin does not accept these settings"}
-		var f *failure.Failure
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*failure.Failure](err); ok {
 			d.Detail = f.Message
 		} else {
 			s.logFor(r.GetInstallation()).Warn("settings refused", "error", err)

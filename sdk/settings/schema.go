@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"sort"
@@ -263,9 +264,7 @@ func withConstType(raw any) any {
 
 func with(object map[string]any, key string, value any) map[string]any {
 	out := make(map[string]any, len(object)+1)
-	for k, v := range object {
-		out[k] = v
-	}
+	maps.Copy(out, object)
 	out[key] = value
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,7 +204,7 @@ func take(v any, pattern, at []string, found func(at string, v any) error) error
 		if !has {
 			return nil
 		}
-		here := append(at[:len(at):len(at)], pattern[0])
+		here := append(slices.Clip(at), pattern[0])
 		if len(pattern) > 1 {
 			return take(child, pattern[1:], here, found)
 		}
@@ -214,7 +215,7 @@ func take(v any, pattern, at []string, found func(at string, v any) error) error
 			return nil
 		}
 		for i := range v {
-			if err := take(v[i], pattern[1:], append(at[:len(at):len(at)], strconv.Itoa(i)), found); err != nil {
+			if err := take(v[i], pattern[1:], append(slices.Clip(at), strconv.Itoa(i)), found); err != nil {
 				return err
 			}
 		}

@@ -204,8 +204,7 @@ func broken(err error) bool {
 	if errors.Is(err, redis.Nil) {
 		return false
 	}
-	var answer redis.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[redis.Error](err); ok {
 		// Still loading, or out of memory: it answers but cannot serve.
 		text := answer.Error()
 		return strings.HasPrefix(text, "LOADING") || strings.HasPrefix(text, "OOM") || strings.HasPrefix(text, "MISCONF") ||

@@ -3,12 +3,10 @@ package config_test
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -124,7 +122,7 @@ func TestEveryVariableIsExplained(t *testing.T) {
 	vars := config.Vars()
 	require.Greater(t, len(vars), 15)
 	for _, v := range vars {
-		require.Regexp(t, regexp.MustCompile(`^STRATO_[A-Z_]+$`), v.Name)
+		require.Regexp(t, `^STRATO_[A-Z_]+$`, v.Name)
 		require.True(t, strings.HasSuffix(v.Help, "."), "%s needs a sentence", v.Name)
 	}
 	c, err := config.Load(nil)
@@ -189,5 +187,5 @@ func TestOperatorSettings(t *testing.T) {
 	require.ErrorContains(t, err, "STRATO_PLUGIN_SETTINGS")
 
 	var invalid *config.Invalid
-	require.False(t, errors.As(err, &invalid))
+	require.NotErrorAs(t, err, &invalid)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -173,9 +174,9 @@ func (w *outage) finished() {
 	owner := w.d.signIn("owner@acme.example")
 	list := owner.messages(owner.lead("wa_id", "5491160001001").ConversationID)
 	var in []string
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Direction == "in" {
-			in = append(in, list[i].Text)
+	for _, m := range slices.Backward(list) {
+		if m.Direction == "in" {
+			in = append(in, m.Text)
 		}
 	}
 	want := make([]string, w.sent)

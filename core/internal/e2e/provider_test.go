@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -48,9 +49,7 @@ func (a account) entry(members object) object {
 		"messaging_product": "whatsapp",
 		"metadata":          object{"display_phone_number": "5491150000000", "phone_number_id": a.number},
 	}
-	for k, v := range members {
-		value[k] = v
-	}
+	maps.Copy(value, members)
 	return object{"id": a.business, "changes": []any{object{"field": "messages", "value": value}}}
 }
 

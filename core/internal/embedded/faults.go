@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -35,9 +36,9 @@ func explain(what, output string) error {
 // error, else the last at all.
 func reasonIn(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
+	for _, line := range slices.Backward(lines) {
 		for _, mark := range []string{"FATAL:", "PANIC:", "error:", "ERROR:"} {
-			if _, after, ok := strings.Cut(lines[i], mark); ok {
+			if _, after, ok := strings.Cut(line, mark); ok {
 				return strings.TrimSpace(after)
 			}
 		}

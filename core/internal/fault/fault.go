@@ -10,6 +10,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -81,14 +82,15 @@ func New(kind Kind, code, words string) *Error {
 // Error returns the code, the words, the fields and the cause. It is for logs;
 // show users the Words instead.
 func (e *Error) Error() string {
-	s := e.Code + ": " + e.Words
+	var s strings.Builder
+	s.WriteString(e.Code + ": " + e.Words)
 	for _, f := range e.Fields {
-		s += " [" + string(f.Place) + f.Pointer + " " + f.Words + "]"
+		s.WriteString(" [" + string(f.Place) + f.Pointer + " " + f.Words + "]")
 	}
 	if e.cause != nil {
-		s += ": " + e.cause.Error()
+		s.WriteString(": " + e.cause.Error())
 	}
-	return s
+	return s.String()
 }
 
 // Unwrap returns the cause, which is for the log alone, or nil.
@@ -152,8 +154,7 @@ func (e *Error) clone() *Error {
 
 // Of returns the fault within err, or nil if it holds none.
 func Of(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -240,9 +241,7 @@ func (w *world) do(t *testing.T, a ask) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), a.method, w.URL+a.path, strings.NewReader(a.body))
 	require.NoError(t, err)
-	for name, values := range a.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, a.header)
 	if a.token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.token)
 	}

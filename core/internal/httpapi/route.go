@@ -188,8 +188,7 @@ func (r *Router) readBody(g *gin.Context, c *call) error {
 	body, err := io.ReadAll(http.MaxBytesReader(g.Writer, req.Body, r.BodyLimit))
 	_ = clock.SetReadDeadline(time.Time{})
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return ErrTooLarge
 		}
 		return ErrSlowBody.With(err)

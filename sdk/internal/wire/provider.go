@@ -52,8 +52,7 @@ func FromCheck(c sdk.Check) *pluginv1.HealthCheck {
 	p := &pluginv1.HealthCheck{
 		Name: c.Name, Message: c.Message, Pointer: c.Pointer, State: pluginv1.HealthState(c.State), ExpiresAt: fromTime(c.ExpiresAt),
 	}
-	var f *failure.Failure
-	if errors.As(c.Err, &f) {
+	if f, ok := errors.AsType[*failure.Failure](c.Err); ok {
 		p.Failure = FromFailure(f)
 	}
 	return p

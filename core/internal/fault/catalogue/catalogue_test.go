@@ -3,7 +3,6 @@ package catalogue_test
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,9 +29,9 @@ func TestEveryFaultIsExplained(t *testing.T) {
 	for _, d := range declared {
 		codes = append(codes, d.Code)
 		require.Contains(t, explained, d.Code, "%s declares it: add a row to docs/errors.md", d.Position)
-		require.Regexp(t, regexp.MustCompile(`^[a-z][a-z_]*(\.[a-z][a-z_0-9]*)?$`), d.Code, d.Position)
+		require.Regexp(t, `^[a-z][a-z_]*(\.[a-z][a-z_0-9]*)?$`, d.Code, d.Position)
 		if d.Words != "" {
-			require.Regexp(t, regexp.MustCompile(`^[A-Z].*[.]$`), d.Words, "%s: say it in a sentence", d.Position)
+			require.Regexp(t, `^[A-Z].*[.]$`, d.Words, "%s: say it in a sentence", d.Position)
 		}
 	}
 	for _, code := range explained {
