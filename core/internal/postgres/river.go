@@ -13,6 +13,11 @@ import (
 // RiverSchema is the schema of River's tables; set it as river.Config.Schema.
 const RiverSchema = "river"
 
+// riverLean drops the indexes for searching jobs by what is in them, which
+// nothing here does. Every insert pays for them, and they grow
+// far beyond their table (riverqueue/river issues 717 and 1296).
+const riverLean = `drop index if exists river.river_job_args_index, river.river_job_metadata_index`
+
 // riverGrants gives each role the least that works. strato_app is what InsertTx
 // runs as: the insert answers the whole row, and where a job is unique it
 // "updates" kind to itself so that the row there comes back. strato_ingest
@@ -53,6 +58,9 @@ func (m *migrator) riverUp(ctx context.Context) ([]Applied, error) {
 	}
 	if err != nil {
 		return applied, fmt.Errorf("migrate River: %w", err)
+	}
+	if _, err := m.pool.Exec(ctx, riverLean); err != nil {
+		return applied, fmt.Errorf("drop River's indexes that nothing reads: %w", err)
 	}
 	if _, err := m.pool.Exec(ctx, riverGrants); err != nil {
 		return applied, fmt.Errorf("grant rights on River's tables: %w", err)
