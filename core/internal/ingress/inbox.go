@@ -21,9 +21,6 @@ import (
 )
 
 const (
-	// committers per database. Two keep the server busy: while one waits for its
-	// commit the other gathers.
-	committers = 2
 	groupRows  = 256
 	groupBytes = 8 << 20
 	waitingMax = 2048
@@ -70,7 +67,9 @@ type Received struct {
 func (Received) Kind() string { return "inbox_received" }
 
 // Inbox stores webhooks. Those that wait together are committed together,
-// through a role that may insert and nothing else. It is safe for concurrent
+// through a role that may insert and nothing else: each database has one
+// committer, for two would halve the groups, and a group costs hardly more than
+// a row. It is safe for concurrent
 // use.
 type Inbox struct {
 	pool *tenant.Pool
@@ -87,9 +86,7 @@ type writer struct {
 	pool    execer
 	waiting chan *entry
 	log     *slog.Logger
-
-	mu    sync.Mutex
-	woken time.Time
+	woken   time.Time
 }
 
 type execer interface {
@@ -143,9 +140,7 @@ func (b *Inbox) enqueue(database tenant.DatabaseID, pool execer, e *entry) bool 
 	w := b.open[database]
 	if w == nil {
 		w = &writer{pool: pool, waiting: make(chan *entry, waitingMax), log: b.log}
-		for range committers {
-			b.work.Go(w.run)
-		}
+		b.work.Go(w.run)
 		b.open[database] = w
 	}
 	select {
@@ -255,8 +250,6 @@ func (w *writer) insert(ctx context.Context, group []*entry) error {
 
 // due reports whether this group should wake the workers.
 func (w *writer) due() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if time.Since(w.woken) < wakeEvery {
 		return false
 	}
