@@ -73,6 +73,7 @@ func (c *Conn) CheckNamedValue(v *driver.NamedValue) error {
 // ExecContext runs a statement and returns how many rows it affected, those of
 // the last one when the text holds several.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	ctx = watched(ctx)
 	h, err := c.head(ctx)
 	if err != nil {
 		return nil, err
@@ -122,6 +123,7 @@ func drain(mrr *pgconn.MultiResultReader) (int64, error) {
 // QueryContext runs a statement and returns its rows. The first row is read
 // before it returns, so that the statement's own errors come from here.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	ctx = watched(ctx)
 	h, err := c.head(ctx)
 	if err != nil {
 		return nil, err

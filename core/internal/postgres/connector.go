@@ -66,7 +66,7 @@ func (k *connector) setText(tenant uuid.UUID) string {
 
 // Connect takes a connection from the pool, waiting for one if need be.
 func (k *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	c, err := k.pool.Acquire(ctx)
+	c, err := k.pool.Acquire(watched(ctx))
 	if err != nil {
 		return nil, err
 	}

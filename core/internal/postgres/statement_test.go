@@ -254,6 +254,21 @@ func TestStatementCancelled(t *testing.T) {
 			_, err := b.bun.DB.ExecContext(ctx, "select pg_sleep($1)", 60)
 			return err
 		},
+		"unwatched, before a row": func(ctx context.Context, b *bundle) error {
+			_, err := b.bun.DB.QueryContext(postgres.Unwatched(ctx), "select pg_sleep($1)", 60)
+			return err
+		},
+		"unwatched, between rows": func(ctx context.Context, b *bundle) error {
+			rows, err := b.bun.DB.QueryContext(postgres.Unwatched(ctx),
+				"select case when n < $1 then repeat('x', 10000) else pg_sleep(60)::text end from generate_series(1, 100) n", 99)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+			}
+			return rows.Err()
+		},
 		"transaction": func(ctx context.Context, b *bundle) error {
 			return b.bun.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 				if _, err := tx.NewRaw("update crm.notes set text = 'lost'").Exec(ctx); err != nil {
@@ -285,6 +300,8 @@ func TestStatementCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(b.ana)
 		cancel()
 		_, err := b.bun.DB.ExecContext(ctx, "select 1")
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = b.bun.DB.QueryContext(postgres.Unwatched(ctx), "select $1::int", 1) //nolint:sqlclosecheck // it fails
 		require.ErrorIs(t, err, context.Canceled)
 		require.False(t, postgres.IsUnavailable(err))
 		require.Equal(t, 3, b.count(t, b.ana))

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"time"
@@ -85,8 +86,16 @@ func (p *Pool) Read(ctx context.Context, tenant ID, fn func(context.Context, Sco
 	if err != nil {
 		return err
 	}
-	s := Scope{tenant: tenant, now: now(), bun: db, raw: db.DB, db: db}
+	s := Scope{tenant: tenant, now: now(), bun: db, raw: unwatched{db.DB}, db: db}
 	return p.explain(fn(postgres.WithTenant(ctx, tenant.UUID), s))
+}
+
+// unwatched spares the statements of a reading scope a goroutine each, see
+// [postgres.Unwatched].
+type unwatched struct{ *sql.DB }
+
+func (u unwatched) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return u.DB.QueryContext(postgres.Unwatched(ctx), query, args...)
 }
 
 // Control is the control plane's database, with no tenant in it.
