@@ -262,6 +262,12 @@ func (f *wave) send(ctx context.Context, c *http.Client, n int) {
 func (f *wave) check(t *testing.T, d *demo) {
 	t.Helper()
 	t.Logf("%d of %d were taken, after %d refusals; %d were given up", len(f.taken), flood, f.refusals.Load(), f.abandoned.Load())
+	// First the common spool, for what is in it goes to the inboxes.
+	control := d.sql("strato")
+	eventually(t, func() bool {
+		return value[int](t, control, "select count(*) from control.spool where state = 'waiting'") == 0
+	}, "webhooks wait in the spool")
+	require.Zero(t, value[int](t, control, "select count(*) from control.spool"), "webhooks were given up")
 	stored := map[string]int{}
 	for _, a := range f.accounts {
 		conn := d.sql(databases[a.label])
@@ -278,7 +284,6 @@ func (f *wave) check(t *testing.T, d *demo) {
 		}
 		require.NoError(t, rows.Err())
 	}
-	require.Zero(t, value[int](t, d.sql("strato"), "select count(*) from control.spool"))
 	served := f.served(t, d)
 	for n := range flood {
 		id := f.id(n)
