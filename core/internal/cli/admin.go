@@ -17,6 +17,7 @@ import (
 	"github.com/stratohub/strato/core/internal/embedded"
 	"github.com/stratohub/strato/core/internal/postgres"
 	"github.com/stratohub/strato/core/internal/rbac"
+	"github.com/stratohub/strato/core/internal/secret"
 	"github.com/stratohub/strato/core/internal/tenant"
 )
 
@@ -24,7 +25,8 @@ import (
 type control struct {
 	pool  *tenant.Pool
 	admin string
-	key   []byte
+	ring  *secret.Ring
+	key   []byte // of the database roles' passwords
 }
 
 // errNotRunning means that there is no embedded database to connect to.
@@ -48,7 +50,7 @@ func (p *program) open(ctx context.Context, cfg config.Config) (*control, error)
 	if err != nil {
 		return nil, err
 	}
-	c.key = app.RoleKey(ring)
+	c.ring, c.key = ring, app.RoleKey(ring)
 	c.pool, err = tenant.Open(ctx, tenant.Config{AdminURL: c.admin, RoleKey: c.key, MaxConns: 2})
 	return c, err
 }
@@ -85,17 +87,20 @@ func (p *program) migrate() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				var failed []error // one that is away does not keep the others
 				for _, d := range list {
 					admin, err := d.AdminURL(c.admin)
 					if err == nil {
-						err = app.Migrate(ctx, admin, c.key, say, postgres.SetTenant)
+						if err = app.Migrate(ctx, admin, c.key, say, postgres.SetTenant); err != nil {
+							err = fmt.Errorf("database %s: %w", d.Name, err)
+						}
 					}
 					if err != nil {
-						return fmt.Errorf("database %s: %w", d.Name, err)
+						failed = append(failed, err)
 					}
 				}
-				say(fmt.Sprintf("%d databases are up to date", len(list)))
-				return nil
+				say(fmt.Sprintf("%d databases are up to date", len(list)-len(failed)))
+				return errors.Join(failed...)
 			})
 		},
 	}

@@ -40,7 +40,8 @@ func Run(ctx context.Context, args []string, s Streams, environ []string) error 
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.AddCommand(
-		p.serve(), p.demo(), p.migrate(), p.tenant(), p.user(), p.doctor(), p.config(), p.simulate(), p.openapi(),
+		p.serve(), p.demo(), p.migrate(), p.database(), p.tenant(), p.user(), p.keys(), p.doctor(), p.config(), p.simulate(),
+		p.openapi(),
 	)
 	return root.ExecuteContext(ctx)
 }

@@ -10,15 +10,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratohub/strato/core/internal/cli"
 	"github.com/stratohub/strato/core/internal/dbtest"
+	"github.com/stratohub/strato/core/internal/postgres"
+	"github.com/stratohub/strato/core/internal/secret"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -73,6 +77,36 @@ func (s *shell) run(t *testing.T, input string, args ...string) outcome {
 	return o
 }
 
+// word is a key as the environment has it.
+func word(letter string) string {
+	return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(letter, 32)))
+}
+
+// seal has the first agency seal a secret, and returns what requires that other
+// keys open it.
+func seal(t *testing.T, c *dbtest.Cluster, keys string) (opens func(keys string)) {
+	t.Helper()
+	pool, err := postgres.NewPool(t.Context(), c.DatabaseURL("strato"), postgres.PoolConfig{MaxConns: 2})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	db := postgres.OpenDB(pool, postgres.DBConfig{})
+	t.Cleanup(func() { _ = db.Close() })
+	box := func(keys string) *secret.Box {
+		ring, err := secret.ParseRing(keys)
+		require.NoError(t, err)
+		return secret.NewBox(ring, secret.NewTable(db))
+	}
+	var agency uuid.UUID
+	require.NoError(t, db.NewRaw("select id from control.tenants where slug = 'acme'").Scan(t.Context(), &agency))
+	sealed, err := box(keys).Seal(t.Context(), agency, "test", []byte("EAAG"))
+	require.NoError(t, err)
+	return func(keys string) {
+		plain, err := box(keys).Open(t.Context(), agency, "test", sealed)
+		require.NoError(t, err)
+		require.Equal(t, "EAAG", string(plain))
+	}
+}
+
 // fails runs a command that is refused with these words.
 func (s *shell) fails(t *testing.T, words, input string, args ...string) {
 	t.Helper()
@@ -106,6 +140,46 @@ func TestAdministration(t *testing.T) {
 		s.fails(t, `there is no database "norte": take one of shared`, "", "tenant", "create", "norte", "--name", "Norte", "--database", "norte")
 		s.fails(t, `required flag(s) "name" not set`, "", "tenant", "create", "otra")
 		s.fails(t, "accepts 1 arg(s)", "", "tenant", "create")
+	})
+
+	t.Run("databases", func(t *testing.T) {
+		s.fails(t, "give either --same or --file", "", "database", "add", "norte")
+		s.fails(t, "give either --same or --file", "", "database", "add", "norte", "--same", "norte", "--file", "x")
+		s.fails(t, "cannot be a database's name", "", "database", "add", "Norte!", "--same", "norte")
+		s.fails(t, "prepare database sur", "", "database", "add", "sur", "--same", "sur")
+		s.fails(t, "no such file", "", "database", "add", "sur", "--file", filepath.Join(t.TempDir(), "sur.url"))
+		require.NotContains(t, s.succeeds(t, "", "database", "list"), "sur", "what could not be prepared is not offered")
+
+		url := filepath.Join(s.data, "norte.url")
+		require.NoError(t, os.WriteFile(url, []byte(c.DatabaseURL("norte")+"\n"), 0o600))
+		require.Contains(t, s.succeeds(t, "", "database", "add", "norte", "--file", url), "database norte is ready")
+		require.Contains(t, s.succeeds(t, "", "database", "add", "norte", "--file", url), "database norte is there already")
+		s.fails(t, "there is a database norte already", "", "database", "add", "norte", "--same", "norte")
+		s.fails(t, "is offered already, as database norte", "", "database", "add", "norte2", "--file", url)
+		s.fails(t, "is offered already, as database shared", "", "database", "add", "zwei", "--same", "strato")
+		require.Contains(t, s.succeeds(t, "", "tenant", "create", "norte", "--name", "Norte", "--database", "norte"), "in database norte")
+		require.Contains(t, s.succeeds(t, "", "migrate"), "2 databases are up to date")
+		require.Regexp(t, `norte +dedicated +active +1 +file:`, s.succeeds(t, "", "database", "list"))
+		require.Regexp(t, `shared +shared +active +1 +same:strato`, s.succeeds(t, "", "database", "list"))
+	})
+
+	t.Run("keys", func(t *testing.T) {
+		opens := seal(t, c, "k1:"+word("k"))
+		require.Equal(t, "0 keys sealed anew; all keys of 1 agencies are under the first key\n", s.succeeds(t, "", "keys", "rewrap"))
+		newer := &shell{data: s.data, environ: append(slices.Clone(s.environ), "STRATO_SECRET_KEYS=k2:"+word("m")+",k1:"+word("k"))}
+		require.Contains(t, newer.succeeds(t, "", "migrate"), "2 databases are up to date")
+		require.Equal(t, "1 keys sealed anew; all keys of 1 agencies are under the first key\n", newer.succeeds(t, "", "keys", "rewrap"))
+		opens("k2:" + word("m"))
+		s = &shell{data: s.data, environ: append(slices.Clone(s.environ), "STRATO_SECRET_KEYS=k2:"+word("m"))} // the old one is gone
+	})
+
+	t.Run("a database that is away", func(t *testing.T) {
+		url := filepath.Join(s.data, "norte.url")
+		require.NoError(t, os.Rename(url, url+".away"))
+		o := s.run(t, "", "migrate")
+		require.ErrorContains(t, o.failure, "database norte: read its URL")
+		require.Contains(t, o.out, "1 databases are up to date", "it does not keep the others")
+		require.NoError(t, os.Rename(url+".away", url))
 	})
 
 	t.Run("users", func(t *testing.T) {

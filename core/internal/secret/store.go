@@ -14,6 +14,15 @@ type Table struct{ db *bun.DB }
 // NewTable returns the store in the control plane's database.
 func NewTable(db *bun.DB) *Table { return &Table{db} }
 
+// Owners lists the tenants that have keys.
+func (t *Table) Owners(ctx context.Context) ([]uuid.UUID, error) {
+	var owners []uuid.UUID
+	if err := t.db.NewRaw("SELECT DISTINCT tenant_id FROM control.tenant_keys ORDER BY 1").Scan(ctx, &owners); err != nil {
+		return nil, fmt.Errorf("list tenants with keys: %w", err)
+	}
+	return owners, nil
+}
+
 // Keys returns a tenant's keys, the newest first.
 func (t *Table) Keys(ctx context.Context, tenant uuid.UUID) ([]DataKey, error) {
 	rows, err := t.db.QueryContext(ctx,
