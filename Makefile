@@ -20,7 +20,7 @@ RACEFLAG := $(if $(shell command -v cc || command -v gcc),-race)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build strato plugins $(PLUGINS:%=plugin-%) run test test-race bench lint fmt generate verify clean
+.PHONY: help build strato plugins $(PLUGINS:%=plugin-%) postgres run test test-race bench lint fmt generate verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,12 +39,18 @@ $(PLUGINS:%=plugin-%): plugin-%: | strato
 	@$(BUILD) -o bin/plugins/$*/$* ./plugins/$*
 	@cmp -s plugins/$*/plugin.json bin/plugins/$*/plugin.json || cp plugins/$*/plugin.json bin/plugins/$*/plugin.json
 
-# exec makes the server the recipe's own process: Ctrl-C and a signal sent to
-# make reach it, and make waits until it has stopped.
-run: build ## build everything and serve the demo at http://127.0.0.1:8080
+# exec makes the server the recipe's own process: Ctrl-C and a SIGTERM sent to
+# make reach it, and make waits until it has stopped. (A SIGINT sent to make alone
+# goes no further; make counts on the terminal to send it to all.)
+run: postgres build ## build everything and serve the demo at http://127.0.0.1:8080
 	@bin=$$(.ci/postgres) || exit 1; \
 	if [ -n "$$bin" ]; then export STRATO_POSTGRES_BIN="$$bin"; fi; \
 	exec bin/strato demo
+
+# Before the build, which takes minutes the first time: a machine that cannot
+# have PostgreSQL is told so at once.
+postgres:
+	@.ci/postgres >/dev/null
 
 # -count=1 because Go's cache of results knows nothing of the programs that the
 # tests build and start.
