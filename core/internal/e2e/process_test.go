@@ -82,7 +82,11 @@ func startCommand(t testing.TB, cmd *exec.Cmd, env []string, in io.Reader) *prog
 	t.Helper()
 	p := &program{t: t, out: &output{}}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, p.out, p.out
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "STRATO_POSTGRES_BIN=" + os.Getenv("STRATO_POSTGRES_BIN")}, env...)
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"),
+		"STRATO_POSTGRES_BIN=" + os.Getenv("STRATO_POSTGRES_BIN"),
+		"TMPDIR=" + root, // what a killed server leaves there goes with the rest
+	}, env...)
 	// A child of strato that holds on to the pipes must not hold up the test.
 	cmd.WaitDelay = 5 * time.Second
 	var err error
