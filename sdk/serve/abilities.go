@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/stratohub/strato/sdk"
 	"github.com/stratohub/strato/sdk/internal/handshake"
@@ -12,24 +13,77 @@ import (
 	"github.com/stratohub/strato/sdk/settings"
 )
 
-// abilities lists what T can do, in the manifest's words.
-func abilities[T any]() []settings.Capability {
-	t := reflect.TypeFor[T]()
-	var out []settings.Capability
-	for _, a := range []struct {
-		capability settings.Capability
-		methods    reflect.Type
-	}{
+// methods are what a capability takes.
+type methods struct {
+	capability settings.Capability
+	of         reflect.Type
+}
+
+// capabilities lists what can be done, each with its interface.
+func capabilities() []methods {
+	return []methods{
 		{settings.Channel, reflect.TypeFor[sdk.Channel]()},
 		{settings.Webhook, reflect.TypeFor[sdk.WebhookHandler]()},
+		{settings.Templates, reflect.TypeFor[sdk.TemplateManager]()},
+		{settings.Voice, reflect.TypeFor[sdk.Speaker]()},
+		{settings.Calls, reflect.TypeFor[sdk.Caller]()},
+		{settings.LeadSource, reflect.TypeFor[sdk.LeadSource]()},
 		{settings.Media, reflect.TypeFor[sdk.MediaFetcher]()},
 		{settings.Signals, reflect.TypeFor[sdk.Signaler]()},
-	} {
-		if t.Implements(a.methods) {
-			out = append(out, a.capability)
+	}
+}
+
+// abilities lists what T can do, in the manifest's words.
+func abilities[T any]() []settings.Capability {
+	var out []settings.Capability
+	for _, c := range capabilities() {
+		if reflect.TypeFor[T]().Implements(c.of) {
+			out = append(out, c.capability)
 		}
 	}
 	return out
+}
+
+// lacking says what T needs for a capability that it has not, such as
+// "EndCall, GetCall (sdk.Caller)".
+func lacking[T any](capability settings.Capability) string {
+	t := reflect.TypeFor[T]()
+	for _, c := range capabilities() {
+		if c.capability != capability {
+			continue
+		}
+		var names []string
+		for m := range c.of.Methods() {
+			has, ok := t.MethodByName(m.Name)
+			switch {
+			case !ok:
+				names = append(names, m.Name)
+			case !sameSignature(has.Type, m.Type):
+				names = append(names, m.Name+" of the right signature")
+			}
+		}
+		return strings.Join(names, ", ") + " (" + c.of.String() + ")"
+	}
+	return "any method for it"
+}
+
+// sameSignature compares a method of a type, whose first parameter is the
+// receiver, with one of an interface.
+func sameSignature(method, wanted reflect.Type) bool {
+	if method.NumIn() != wanted.NumIn()+1 || method.NumOut() != wanted.NumOut() {
+		return false
+	}
+	for i := range wanted.NumIn() {
+		if method.In(i+1) != wanted.In(i) {
+			return false
+		}
+	}
+	for i := range wanted.NumOut() {
+		if method.Out(i) != wanted.Out(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // onWire are the numbers of the capabilities.
@@ -63,7 +117,7 @@ func check[T any](p Plugin[T], m *settings.Manifest) error {
 	can := abilities[T]()
 	for _, c := range m.Capabilities {
 		if !slices.Contains(can, c) {
-			errs = append(errs, fmt.Errorf("the manifest declares %s, but %s has no method for it", c, reflect.TypeFor[T]()))
+			errs = append(errs, fmt.Errorf("the manifest declares %s, but %s does not have %s", c, reflect.TypeFor[T](), lacking[T](c)))
 		}
 	}
 	for _, c := range can {

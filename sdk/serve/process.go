@@ -89,6 +89,18 @@ func (s *server[T]) register(g *grpc.Server) {
 	if s.manifest.Has(settings.Channel) || s.manifest.Has(settings.Signals) || s.manifest.Has(settings.Media) {
 		pluginv1.RegisterChannelServiceServer(g, &channels[T]{server: s})
 	}
+	if s.manifest.Has(settings.Templates) {
+		pluginv1.RegisterTemplateServiceServer(g, &templates[T]{server: s})
+	}
+	if s.manifest.Has(settings.Voice) {
+		pluginv1.RegisterVoiceServiceServer(g, &voices[T]{server: s})
+	}
+	if s.manifest.Has(settings.Calls) {
+		pluginv1.RegisterCallServiceServer(g, &telephones[T]{server: s})
+	}
+	if s.manifest.Has(settings.LeadSource) {
+		pluginv1.RegisterLeadSourceServiceServer(g, &leads[T]{server: s})
+	}
 }
 
 // openLifeline returns the inherited end of the host's pipe, nil if there is

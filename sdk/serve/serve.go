@@ -8,7 +8,8 @@
 //	}
 //
 // where *channel has the methods of the capabilities that the manifest names:
-// [sdk.WebhookHandler], [sdk.Channel], [sdk.Signaler], [sdk.MediaFetcher], and
+// [sdk.WebhookHandler], [sdk.Channel], [sdk.Signaler], [sdk.MediaFetcher],
+// [sdk.TemplateManager], [sdk.Speaker], [sdk.Caller], [sdk.LeadSource], and
 // optionally [sdk.Checker], [sdk.Validator], [sdk.OptionLister], [sdk.Closer].
 package serve
 

@@ -51,6 +51,9 @@ func (h *handler) Validate(context.Context) ([]sdk.Diagnostic, []sdk.RouteKey) {
 	return nil, []sdk.RouteKey{{Kind: "account", Value: h.account}}
 }
 
+// GetCall is a slip of the pen: it is not that of [sdk.Caller].
+func (h *handler) GetCall(context.Context) (sdk.CallUpdate, error) { return sdk.CallUpdate{}, nil }
+
 func (h *handler) Close() error {
 	*h.closed++
 	return nil
@@ -124,6 +127,9 @@ func TestManifestAndMethodsMustAgree(t *testing.T) {
 		"declares too much": {func(p *Plugin[*handler]) {
 			p.Manifest = []byte(strings.Replace(manifest, `["webhook"]`, `["webhook", "channel"]`, 1))
 		}, "declares channel"},
+		"lacks methods": {func(p *Plugin[*handler]) {
+			p.Manifest = []byte(strings.Replace(manifest, `["webhook"]`, `["webhook", "calls"]`, 1))
+		}, "declares calls, but *serve.handler does not have EndCall, GetCall of the right signature, PlaceCall (sdk.Caller)"},
 		"declares too little": {func(p *Plugin[*handler]) {
 			p.Manifest = []byte(strings.Replace(manifest, `["webhook"]`, `["channel"]`, 1))
 		}, "can do webhook"},

@@ -170,7 +170,8 @@ func (s *server[T]) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo
 // stream does the same for streams. go-plugin's own services are streams too,
 // and last as long as the process.
 func (s *server[T]) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) (err error) {
-	if info.FullMethod != pluginv1.ChannelService_FetchMedia_FullMethodName {
+	if info.FullMethod != pluginv1.ChannelService_FetchMedia_FullMethodName &&
+		info.FullMethod != pluginv1.VoiceService_Synthesize_FullMethodName {
 		return h(srv, ss)
 	}
 	s.inFlight.Add(1)

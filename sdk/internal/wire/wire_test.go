@@ -48,7 +48,18 @@ func pairs() map[string]pair {
 	result.dropped = map[string]string{"failure": "travels as an error"}
 	routing := of(ToRouting, FromRouting)
 	routing.dropped = map[string]string{"failure": "travels as an error"}
+	speech := of(ToSpeech, func(v sdk.Speech) *pluginv1.SynthesizeRequest { return FromSpeech(nil, v) })
+	speech.dropped = map[string]string{"installation": "chooses the instance"}
+	order := of(ToCallOrder, func(o sdk.CallOrder) *pluginv1.PlaceCallRequest { return FromCallOrder(nil, o) })
+	order.dropped = map[string]string{"installation": "chooses the instance"}
+	placed := of(ToPlacedCall, FromPlacedCall)
+	placed.dropped = map[string]string{"failure": "travels as an error"}
+	leads := of(ToLeadPage, FromLeadPage)
+	leads.dropped = map[string]string{"failure": "travels as an error"}
 	return map[string]pair{
+		"speech": speech, "call order": order, "placed call": placed, "lead page": leads,
+		"audio head": of(ToAudioHead, FromAudioHead), "audio tail": of(ToAudioTail, FromAudioTail),
+		"call update": of(ToCallUpdate, FromCallUpdate), "template": of(ToTemplateInfo, FromTemplateInfo),
 		"installation": installation, "message": send, "signal": signal, "webhook result": result, "routing": routing,
 		"failure": of(func(p *pluginv1.Failure) failure.Failure { return *ToFailure(p) },
 			func(f failure.Failure) *pluginv1.Failure { return FromFailure(&f) }),
