@@ -90,14 +90,15 @@ const (
 
 type call struct {
 	method, tenant, installation string
+	stream                       bool
 	began                        time.Time
 }
 
 func newCalls(p *process) *calls { return &calls{process: p, running: map[uint64]*call{}} }
 
 // begin counts a call. The function ends it with its outcome.
-func (c *calls) begin(method string, request any) func(error) {
-	one := &call{method: method[strings.LastIndexByte(method, '/')+1:], began: time.Now()}
+func (c *calls) begin(method string, request any, stream bool) func(error) {
+	one := &call{method: method[strings.LastIndexByte(method, '/')+1:], stream: stream, began: time.Now()}
 	if r, ok := request.(interface {
 		GetInstallation() *pluginv1.Installation
 	}); ok {
@@ -132,6 +133,18 @@ func (c *calls) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.running)
+}
+
+// streaming reports whether a stream is under way.
+func (c *calls) streaming() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.running {
+		if one.stream {
+			return true
+		}
+	}
+	return false
 }
 
 // atEnd lists the calls that were under way when the process ended, the longest
@@ -175,7 +188,7 @@ func (c *calls) unary(ctx context.Context, method string, req, reply any, cc *gr
 	}
 	ctx, cancel := c.bounded(ctx, method)
 	defer cancel()
-	end := c.begin(method, req)
+	end := c.begin(method, req, false)
 	err := asLost(ctx.Done(), invoke(ctx, method, req, reply, cc, opts...))
 	end(err)
 	return err
@@ -206,7 +219,7 @@ func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clie
 	s, err := streamer(ctx, desc, cc, method, opts...)
 	if err != nil {
 		cancel()
-		c.begin(method, nil)(err)
+		c.begin(method, nil, true)(err)
 		return nil, err
 	}
 	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel, done: done}
@@ -232,7 +245,7 @@ type watchedStream struct {
 func (w *watchedStream) SendMsg(m any) error {
 	w.mu.Lock()
 	if w.begun == nil && !w.over {
-		w.begun = w.calls.begin(w.method, m)
+		w.begun = w.calls.begin(w.method, m, true)
 	}
 	w.mu.Unlock()
 	return w.ClientStream.SendMsg(m)

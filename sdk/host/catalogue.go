@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stratohub/strato/sdk/internal/handshake"
@@ -32,6 +34,8 @@ type Release struct {
 	// ManifestJSON is the manifest as it is on disk, ManifestSHA256 its digest in hex.
 	ManifestJSON   []byte
 	ManifestSHA256 string
+	// Pinned is true if a [Pin] chose it; it is in the store then.
+	Pinned bool
 	// Path is the binary's, SHA256 its digest in hex.
 	Path, SHA256 string
 	// Problem says why the plugin cannot be used, in words for the operator;
@@ -44,22 +48,24 @@ type Release struct {
 // is listed with its problem and does not keep others from working. An error
 // means that the folder itself cannot be read; a missing one is empty.
 func (h *Host) Scan() error {
-	entries, err := os.ReadDir(h.config.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	names, err := folders(h.config.Dir)
+	if err != nil {
 		return fmt.Errorf("read the plugin folder: %w", err)
 	}
+	pins := h.pins()
+	for name := range pins {
+		names[name] = true
+	}
+	if len(names) > maxCatalogue {
+		h.log.Warn("too many plugins; the rest is left out", "limit", maxCatalogue)
+	}
 	var found []Release
-	for _, e := range entries {
-		path := filepath.Join(h.config.Dir, e.Name())
-		info, err := os.Stat(path)
-		if err != nil || !info.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
+	for _, name := range slices.Sorted(maps.Keys(names))[:min(len(names), maxCatalogue)] {
+		if pin := pins[name].SHA256; pin != "" {
+			found = append(found, ReadRelease(h.config.Store, name, pin))
+		} else {
+			found = append(found, h.read(name))
 		}
-		if len(found) == maxCatalogue {
-			h.log.Warn("too many plugins in the folder; the rest is left out", "limit", maxCatalogue)
-			break
-		}
-		found = append(found, h.read(e.Name()))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,6 +87,22 @@ func (h *Host) Scan() error {
 	return nil
 }
 
+// folders of a folder, by name. A folder that is not there has none.
+func folders(path string) (map[string]bool, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, e := range entries {
+		info, err := os.Stat(filepath.Join(path, e.Name()))
+		if err == nil && info.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			out[e.Name()] = true
+		}
+	}
+	return out, nil
+}
+
 // Catalogue lists what the last Scan found, by name.
 func (h *Host) Catalogue() []Release {
 	h.mu.Lock()
@@ -90,9 +112,19 @@ func (h *Host) Catalogue() []Release {
 
 // read looks at one plugin's folder.
 func (h *Host) read(name string) Release {
-	r := Release{Name: name, Path: filepath.Join(h.config.Dir, name, name)}
+	r := Look(filepath.Join(h.config.Dir, name), name)
+	if r.Problem == "" {
+		r.Problem = h.checkPin(name, r.SHA256)
+	}
+	return r
+}
+
+// Look reads the release of the named plugin in a folder that holds plugin.json
+// and the binary, and starts nothing.
+func Look(folder, plugin string) Release {
+	r := Release{Name: plugin, Path: filepath.Join(folder, plugin)}
 	r.Problem = func() string {
-		if problem := r.readManifest(filepath.Join(h.config.Dir, name, manifestFile)); problem != "" {
+		if problem := r.readManifest(filepath.Join(folder, manifestFile)); problem != "" {
 			return problem
 		}
 		f, problem := openBinary(r.Path)
@@ -105,7 +137,7 @@ func (h *Host) read(name string) Release {
 			return "its binary cannot be read: " + plain(err)
 		}
 		r.SHA256 = sum
-		return h.checkPin(name, sum)
+		return ""
 	}()
 	return r
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
-// replace puts a fresh process in place; see [Host.Replace].
-func (s *supervisor) replace(ctx context.Context) error {
+// replace puts a fresh process in place; see [Host.Replace] and [Host.Upgrade].
+func (s *supervisor) replace(ctx context.Context, onlyOutdated bool) error {
 	if !s.host.enter() {
 		return &ErrUnavailable{Plugin: s.name, State: StateStopped, Reason: "the plugin host is stopping"}
 	}
@@ -17,6 +17,9 @@ func (s *supervisor) replace(ctx context.Context) error {
 	defer s.replacing.Unlock()
 	if err := s.settle(ctx); err != nil {
 		return err
+	}
+	if onlyOutdated && !s.outdated() {
+		return nil
 	}
 	s.mu.Lock()
 	old, r := s.current, s.release
@@ -36,6 +39,11 @@ func (s *supervisor) replace(ctx context.Context) error {
 	defer context.AfterFunc(ctx, cancel)()
 	p, err := s.host.launch(launched, s, r)
 	if err != nil {
+		if launched.Err() == nil {
+			s.mu.Lock()
+			s.tell(s.notUp(r, err))
+			s.mu.Unlock()
+		}
 		return &ErrUnavailable{Plugin: s.name, State: StateReady, Reason: "the new process did not come up, the old one stays: " + err.Error(), cause: ctx.Err()}
 	}
 	s.mu.Lock()
@@ -51,11 +59,11 @@ func (s *supervisor) replace(ctx context.Context) error {
 		p.discard()
 		return nil
 	}
-	s.recent, s.attempt, s.probing = nil, 0, false
+	s.recent, s.elsewhere, s.attempt, s.probing = nil, nil, 0, false
 	s.running(p)
 	s.mu.Unlock()
 	s.host.work.Go(func() {
-		drain, cancel := context.WithTimeout(s.host.ctx, s.host.timing.Drain)
+		drain, cancel := old.drained(s.host.ctx)
 		defer cancel()
 		old.retire(drain, s.host.timing.Kill)
 	})

@@ -39,6 +39,12 @@ type Config struct {
 	// Pin gives the SHA-256, in hex, that a plugin's binary must have; empty
 	// for what [Host.Scan] found. Nil pins nothing.
 	Pin func(plugin string) string
+	// Store is the root of the releases that pins name, at STORE/PLUGIN/SHA256/,
+	// laid out as in Dir. It is needed with Pins only.
+	Store string
+	// Pins gives the pins of all plugins; it is asked at each [Host.Scan]. A
+	// plugin that it does not name is taken from Dir. Nil pins nothing.
+	Pins func() map[string]Pin
 	// OnExit hears of each process that ended, or did not start, against the
 	// host's will. OnState hears of each change of state. Both are called from
 	// one goroutine, in order, and may call the host.
@@ -67,7 +73,8 @@ type Timing struct {
 	QuarantineExits              int
 	QuarantineWindow, ProbeEvery time.Duration
 	// Drain is what calls under way get to end when a process is replaced: 30 s.
-	Drain time.Duration
+	// DrainStreams is what streams get, 2 min.
+	Drain, DrainStreams time.Duration
 	// Kill is what a process gets to leave by itself before it is killed: 3 s.
 	Kill time.Duration
 }
@@ -94,6 +101,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.QuarantineWindow, 10*time.Minute)
 	set(&t.ProbeEvery, 30*time.Minute)
 	set(&t.Drain, 30*time.Second)
+	set(&t.DrainStreams, 2*time.Minute)
 	set(&t.Kill, 3*time.Second)
 	return t
 }
@@ -115,6 +123,9 @@ type Host struct {
 	stopped     bool
 	catalogue   []Release
 	supervisors map[string]*supervisor
+	canaries    map[string]*canary
+
+	upgrading sync.Mutex // lets one Upgrade through at a time
 }
 
 // New makes a host, ends processes that an earlier one left behind, and scans
@@ -138,7 +149,7 @@ func New(c Config) (*Host, error) {
 	sweep(c.RuntimeDir, c.Logger)
 	h := &Host{
 		config: c, timing: c.Timing.withDefaults(), log: c.Logger, deadlines: deadlines(), spawn: newSpawner(),
-		notices: newNotices(), supervisors: map[string]*supervisor{},
+		notices: newNotices(), supervisors: map[string]*supervisor{}, canaries: map[string]*canary{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.Scan(); err != nil {
@@ -181,15 +192,7 @@ func newClients(c grpc.ClientConnInterface, version string, pid int) *Clients {
 // [*ErrUnavailable], so that the caller can keep the work for later. Each call
 // gets the deadline of its method unless ctx has a sooner one.
 func (h *Host) Acquire(ctx context.Context, plugin string) (*Clients, func(), error) {
-	s, err := h.supervisor(plugin)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := s.acquire(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return p.clients, sync.OnceFunc(p.release), nil
+	return h.AcquireFor(ctx, plugin, "")
 }
 
 // Replace puts a fresh process in place of the running one, for changed
@@ -201,7 +204,7 @@ func (h *Host) Replace(ctx context.Context, plugin string) error {
 	if err != nil {
 		return err
 	}
-	return s.replace(ctx)
+	return s.replace(ctx, false)
 }
 
 // Park stops a plugin that nobody needs for now, after its last call. The next
@@ -224,19 +227,34 @@ func (h *Host) Status(plugin string) (Status, error) {
 	return s.status(), nil
 }
 
-// Statuses tells how all usable plugins are, by name.
+// Statuses tells how all usable plugins are, by name; a canary comes after the
+// plugin's own.
 func (h *Host) Statuses() []Status {
 	h.mu.Lock()
-	all := make([]*supervisor, 0, len(h.supervisors))
-	for _, s := range h.supervisors {
-		all = append(all, s)
-	}
+	all := h.all()
 	h.mu.Unlock()
 	out := make([]Status, 0, len(all))
 	for _, s := range all {
 		out = append(out, s.status())
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Plugin < out[j].Plugin })
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].Plugin != out[j].Plugin {
+			return out[i].Plugin < out[j].Plugin
+		}
+		return !out[i].Canary && out[j].Canary
+	})
+	return out
+}
+
+// all are the supervisors, canaries included. The lock is held.
+func (h *Host) all() []*supervisor {
+	out := make([]*supervisor, 0, len(h.supervisors)+len(h.canaries))
+	for _, s := range h.supervisors {
+		out = append(out, s)
+	}
+	for _, c := range h.canaries {
+		out = append(out, c.supervisor)
+	}
 	return out
 }
 
@@ -247,10 +265,7 @@ func (h *Host) Stop(ctx context.Context) error {
 	h.mu.Lock()
 	first := !h.stopped
 	h.stopped = true
-	all := make([]*supervisor, 0, len(h.supervisors))
-	for _, s := range h.supervisors {
-		all = append(all, s)
-	}
+	all := h.all()
 	h.mu.Unlock()
 	if !first {
 		h.work.Wait()

@@ -23,15 +23,21 @@ const (
 	CauseHung Cause = "hung"
 	// CauseStart: it did not come up.
 	CauseStart Cause = "start"
+	// CauseRefused: what is on disk may not run, and trying again would not help.
+	CauseRefused Cause = "refused"
 )
 
 // Incident is the unexpected end of a process. It holds no secret that the
 // host ever passed to the plugin.
 type Incident struct {
 	Plugin, Version string
-	PID             int
-	At              time.Time
-	Cause           Cause
+	// SHA256 is the binary's digest in hex.
+	SHA256 string
+	// Canary is true for the process that ran for chosen tenants only.
+	Canary bool
+	PID    int
+	At     time.Time
+	Cause  Cause
 	// ExitCode is -1 if a signal ended the process, whose name is Signal.
 	ExitCode int
 	Signal   string
@@ -46,8 +52,10 @@ type Incident struct {
 	// InFlight has the calls that were under way: two incidents with the same
 	// one point at a poisonous request.
 	InFlight []CallInFlight
-	// RecentExits counts the ends within the quarantine's window, this one
-	// included. Next and Until are what the host decided.
+	// RecentExits counts the ends within the quarantine's window, this one and
+	// those that [Host.Remember] told of included. Next and Until are what the
+	// host decided; Next is StateReady when this was to replace a process that
+	// stays.
 	RecentExits int
 	Next        State
 	Until       time.Time
@@ -58,6 +66,8 @@ func (i Incident) Summary() string {
 	switch i.Cause {
 	case CauseStart:
 		return "it did not start: " + i.Detail
+	case CauseRefused:
+		return "it may not run: " + i.Detail
 	case CauseHung:
 		return "it did not answer health checks and was killed"
 	case CauseMemory:
@@ -78,7 +88,7 @@ func (i Incident) Summary() string {
 func (p *process) postMortem() Incident {
 	stderr, told := p.output.last()
 	i := Incident{
-		Plugin: p.disk.Name, Version: p.disk.Manifest.Version, PID: p.child.pid, At: time.Now(),
+		Plugin: p.disk.Name, Version: p.disk.Manifest.Version, SHA256: p.disk.SHA256, PID: p.child.pid, At: time.Now(),
 		Uptime: time.Since(p.startedAt).Round(time.Millisecond), Stderr: stderr, InFlight: p.calls.atEnd(),
 		ExitCode: p.child.end.ExitCode(), Cause: CauseExit,
 	}

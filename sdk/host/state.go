@@ -39,6 +39,9 @@ func (s State) String() string {
 // Status is how a plugin is at one moment.
 type Status struct {
 	Plugin string
+	// Canary is true of the process that runs beside the plugin's own for chosen
+	// tenants; see [Pin].
+	Canary bool
 	// Version and SHA256 are those of the running process, or of what would be started.
 	Version, SHA256 string
 	State           State

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
@@ -244,13 +245,16 @@ func TestCrashLoopIsQuarantined(t *testing.T) {
 	require.Less(t, time.Since(began), time.Second)
 	require.Equal(t, 5, status(t, h).Exits, "it was started again")
 
-	mu.Lock()
-	defer mu.Unlock()
 	var want []host.State
 	for range 4 {
 		want = append(want, host.StateStarting, host.StateBackoff)
 	}
-	require.Equal(t, append(want, host.StateStarting, host.StateQuarantined), states)
+	want = append(want, host.StateStarting, host.StateQuarantined)
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // it is told a little later
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(c, want, states)
+	}, 10*time.Second, time.Millisecond)
 }
 
 // The probe of a quarantined plugin brings it back once it is mended; one

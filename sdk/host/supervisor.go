@@ -33,9 +33,12 @@ type supervisor struct {
 	starting chan struct{} // closed when the start under way ends; nil if none
 	timer    *time.Timer   // ends a pause; nil if none
 	stopped  bool
+	canary   bool // runs beside the plugin's own, for chosen tenants
+	retired  bool // another supervisor has taken over
 
 	starts, exits int
 	recent        []time.Time // unexpected exits within the quarantine's window
+	elsewhere     []time.Time // those of other nodes and of earlier hosts
 	attempt       int         // restarts since the last long life
 	probing       bool        // came out of quarantine and has not lived long since
 }
@@ -60,6 +63,9 @@ func (s *supervisor) rescanned(r Release) {
 	defer s.mu.Unlock()
 	changed := r.SHA256 != s.release.SHA256 || r.ManifestSHA256 != s.release.ManifestSHA256
 	s.release = r
+	if changed {
+		s.elsewhere = nil
+	}
 	switch {
 	case s.stopped || s.current != nil || s.state == StateStarting:
 	case r.Problem != "":
@@ -73,7 +79,7 @@ func (s *supervisor) rescanned(r Release) {
 // fresh forgets what went wrong. The lock is held.
 func (s *supervisor) fresh() {
 	s.halt()
-	s.recent, s.attempt, s.probing = nil, 0, false
+	s.recent, s.elsewhere, s.attempt, s.probing = nil, nil, 0, false
 	s.set(StateStopped, time.Time{}, "")
 }
 
@@ -90,7 +96,11 @@ func (s *supervisor) acquire(ctx context.Context) (*process, error) {
 	for {
 		s.mu.Lock()
 		if s.stopped {
+			retired := s.retired
 			s.mu.Unlock()
+			if retired {
+				return nil, errRetired
+			}
 			return nil, &ErrUnavailable{Plugin: s.name, State: StateStopped, Reason: "the plugin host is stopping"}
 		}
 		switch s.state {
@@ -173,10 +183,11 @@ func (s *supervisor) notStarted(err error) {
 	case errors.As(err, &refused):
 		s.host.log.Error("a plugin was refused", "plugin", s.name, "reason", refused.reason)
 		s.set(StateRefused, time.Time{}, refused.reason)
+		s.tell(s.notUp(s.release, err))
 	case errors.As(err, &failed):
 		s.ended(failed.incident)
 	default:
-		s.ended(Incident{Plugin: s.name, Cause: CauseStart, Detail: err.Error(), At: time.Now()})
+		s.ended(s.notUp(s.release, err))
 	}
 }
 
@@ -204,24 +215,52 @@ func (s *supervisor) watch(p *process) {
 func (s *supervisor) ended(i Incident) {
 	t, now := s.host.timing, time.Now()
 	s.exits++
-	s.recent = append(slices.DeleteFunc(s.recent, func(at time.Time) bool { return now.Sub(at) > t.QuarantineWindow }), now)
-	i.RecentExits = len(s.recent)
-	if len(s.recent) >= t.QuarantineExits || s.probing {
-		s.probing = true
-		s.set(StateQuarantined, now.Add(t.ProbeEvery), "it keeps ending: "+i.Summary())
-		s.plan(t.ProbeEvery)
+	s.recent = append(s.recent, now)
+	i.RecentExits = s.recentExits(now)
+	if i.RecentExits >= t.QuarantineExits || s.probing {
+		s.quarantine(now.Add(t.ProbeEvery), "it keeps ending: "+i.Summary())
 	} else {
 		pause := jitter(t.BackoffMin, t.BackoffMax, s.attempt)
 		s.attempt++
 		s.set(StateBackoff, now.Add(pause), "it ended unexpectedly: "+i.Summary())
 		s.plan(pause)
 	}
-	i.Next, i.Until = s.state, s.until
 	s.host.log.Error("a plugin ended unexpectedly", "plugin", s.name, "version", i.Version, "pid", i.PID,
 		"cause", string(i.Cause), "detail", i.Summary(), "uptime", i.Uptime.String(), "next", s.state.String())
+	s.tell(i)
+}
+
+// recentExits counts the unexpected exits within the quarantine's window, on
+// all nodes. The lock is held.
+func (s *supervisor) recentExits(now time.Time) int {
+	old := func(at time.Time) bool { return now.Sub(at) > s.host.timing.QuarantineWindow }
+	s.recent, s.elsewhere = slices.DeleteFunc(s.recent, old), slices.DeleteFunc(s.elsewhere, old)
+	return len(s.recent) + len(s.elsewhere)
+}
+
+// tell reports an incident with what follows it. The lock is held.
+func (s *supervisor) tell(i Incident) {
+	i.Canary, i.Next, i.Until = s.canary, s.state, s.until
 	if tell := s.host.config.OnExit; tell != nil {
 		s.host.notices.add(func() { tell(i) })
 	}
+}
+
+// notUp is the incident of a release of which no process came up.
+func (s *supervisor) notUp(r Release, err error) Incident {
+	var failed *startFailure
+	if errors.As(err, &failed) {
+		return failed.incident
+	}
+	i := Incident{Plugin: s.name, SHA256: r.SHA256, Cause: CauseStart, Detail: err.Error(), At: time.Now()}
+	if r.Manifest != nil {
+		i.Version = r.Manifest.Version
+	}
+	var refused *refusal
+	if errors.As(err, &refused) {
+		i.Cause = CauseRefused
+	}
+	return i
 }
 
 // plan starts the process after a pause. The lock is held.
@@ -260,7 +299,7 @@ func (s *supervisor) status() Status {
 // statusLocked leaves out what must be asked of the system. The lock is held.
 func (s *supervisor) statusLocked() Status {
 	st := Status{
-		Plugin: s.name, SHA256: s.release.SHA256, State: s.state, Since: s.since, Until: s.until, Reason: s.reason,
+		Plugin: s.name, Canary: s.canary, SHA256: s.release.SHA256, State: s.state, Since: s.since, Until: s.until, Reason: s.reason,
 		Starts: s.starts, Exits: s.exits,
 	}
 	if s.release.Manifest != nil {

@@ -29,7 +29,7 @@ var manifest []byte
 
 // mode is set by the linker: "" is a sound plugin, "v7" speaks a protocol that
 // nobody knows, "other" has another manifest than the file beside it, "exit"
-// ends at once, "nostart" refuses to start.
+// ends at once, "nostart" refuses to start, "v2" is the next version.
 var mode string
 
 // echo serves one installation.
@@ -163,6 +163,8 @@ func main() {
 		return
 	case "other":
 		p.Manifest = bytes.Replace(manifest, []byte("Answers what it hears"), []byte("Something else"), 1)
+	case "v2":
+		p.Manifest = bytes.Replace(manifest, []byte("1.2.3"), []byte("2.0.0"), 1)
 	case "exit":
 		fmt.Fprintln(os.Stderr, "cannot go on")
 		os.Exit(4)
