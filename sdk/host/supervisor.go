@@ -248,16 +248,14 @@ func (s *supervisor) tell(i Incident) {
 
 // notUp is the incident of a release of which no process came up.
 func (s *supervisor) notUp(r Release, err error) Incident {
-	var failed *startFailure
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*startFailure](err); ok {
 		return failed.incident
 	}
 	i := Incident{Plugin: s.name, SHA256: r.SHA256, Cause: CauseStart, Detail: err.Error(), At: time.Now()}
 	if r.Manifest != nil {
 		i.Version = r.Manifest.Version
 	}
-	var refused *refusal
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*refusal](err); ok {
 		i.Cause = CauseRefused
 	}
 	return i
