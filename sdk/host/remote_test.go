@@ -64,6 +64,23 @@ func TestSpeech(t *testing.T) {
 	require.Equal(t, "tenant-of-i", done[0].Tenant)
 }
 
+// What the plugin counts comes with the SDK's own figures.
+func TestPluginsMetrics(t *testing.T) {
+	t.Parallel()
+
+	c := remote(t, echo(t, host.Config{}))
+	for _, who := range []string{"i", "j"} {
+		audio, err := c.Speaker(installation(who, 1, "a", "token-1234")).Synthesize(t.Context(), sdk.Speech{Text: "100", VoiceID: "ana"})
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, audio.Body)
+		require.NoError(t, err)
+	}
+	m, err := c.Provider.CollectMetrics(t.Context(), &pluginv1.CollectMetricsRequest{})
+	require.NoError(t, err)
+	require.Contains(t, string(m.GetPrometheusText()), "# HELP characters_total Characters spoken.\n# TYPE characters_total counter\ncharacters_total{voice=\"ana\"} 6\n")
+	require.Contains(t, string(m.GetPrometheusText()), "instances 2\n")
+}
+
 // The order of the parts and the size of the chunks, as they travel.
 func TestSpeechOnTheWire(t *testing.T) {
 	t.Parallel()

@@ -181,7 +181,8 @@ func (s *server[T]) ForgetInstallation(_ context.Context, r *pluginv1.ForgetInst
 	return &pluginv1.ForgetInstallationResponse{}, nil
 }
 
-// CollectMetrics implements the service with the SDK's own figures.
+// CollectMetrics implements the service with the SDK's own figures and the
+// plugin's. Secrets that a plugin put into a label are masked.
 func (s *server[T]) CollectMetrics(context.Context, *pluginv1.CollectMetricsRequest) (*pluginv1.CollectMetricsResponse, error) {
 	n, c := s.instances.size()
 	var b strings.Builder
@@ -198,7 +199,8 @@ func (s *server[T]) CollectMetrics(context.Context, *pluginv1.CollectMetricsRequ
 	} {
 		_, _ = fmt.Fprintf(&b, "# TYPE %s %s\n%s %d\n", m.name, m.kind, m.name, m.value)
 	}
-	return &pluginv1.CollectMetricsResponse{PrometheusText: []byte(b.String())}, nil
+	s.metrics.text(&b)
+	return &pluginv1.CollectMetricsResponse{PrometheusText: []byte(s.secrets.String(b.String()))}, nil
 }
 
 // Drain implements the service. Instances are closed when the host lets go,

@@ -15,10 +15,13 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 
 	"github.com/stratohub/strato/sdk"
 	"github.com/stratohub/strato/sdk/httpx"
@@ -32,6 +35,12 @@ type Plugin[T any] struct {
 	// Manifest is the content of plugin.json, embedded, so that the host can
 	// compare it with the file on disk.
 	Manifest []byte
+	// Settings is a value of the struct that New decodes the settings into, for
+	// authors who let its tags be the schema; see [settings.SchemaOf]. The
+	// manifest's settings_schema must then be the struct's, or be left out;
+	// called as "manifest plugin.json" the program writes it there. Nil for a
+	// schema by hand.
+	Settings any
 	// New makes the instance that serves one installation. It reads the
 	// settings with [settings.Decode] and keeps what calls need; it must not
 	// ask the network for more than two seconds. An error is remembered for a
@@ -62,6 +71,9 @@ type Env struct {
 	Operator map[string]string
 	// Log writes to the core's log. Secrets of installations are masked in it.
 	Log *slog.Logger
+	// Metrics counts and measures what only the plugin knows; the core adds it to
+	// its own metrics. All installations share it.
+	Metrics *Metrics
 	// HTTP reaches the hosts of the manifest's egress, or the operator's
 	// setting "base_url" in place of them.
 	HTTP *httpx.Client
@@ -70,18 +82,18 @@ type Env struct {
 }
 
 // Main serves p until the core lets go, and exits. Called by hand the program
-// explains itself, prints its manifest (manifest), or simulates its provider
-// (simulate WORDS…).
+// explains itself, prints its manifest or writes it to a file (manifest [FILE]),
+// or simulates its provider (simulate WORDS…).
 func Main[T any](p Plugin[T]) {
 	os.Exit(run(p, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run returns the exit code.
 func run[T any](p Plugin[T], args []string, stdout, stderr io.Writer) int {
-	m, err := settings.Parse(p.Manifest)
-	if err == nil {
-		err = check(p, m)
+	if len(args) > 0 && args[0] == "manifest" {
+		return printManifest(p, args[1:], stdout, stderr)
 	}
+	p, m, err := prepare(p)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "This plugin cannot be served: %v\n", err)
 		return 2
@@ -93,15 +105,9 @@ func run[T any](p Plugin[T], args []string, stdout, stderr io.Writer) int {
 			return 2
 		}
 		return p.Simulate(args[1:])
-	case len(args) == 1 && args[0] == "manifest":
-		_, _ = stdout.Write(p.Manifest)
-		for _, k := range m.Unknown {
-			_, _ = fmt.Fprintf(stderr, "The manifest's key %q is not known.\n", k)
-		}
-		return 0
 	case os.Getenv(handshake.CookieKey) != handshake.CookieValue || len(args) > 0:
 		_, _ = fmt.Fprintf(stderr, "This is the Strato plugin %s %s. Strato starts it by itself from its plugin folder, "+
-			"bin/plugins/%s; there is nothing to run by hand but:\n  %s manifest", m.ID, m.Version, m.ID, m.ID)
+			"bin/plugins/%s; there is nothing to run by hand but:\n  %s manifest [FILE]", m.ID, m.Version, m.ID, m.ID)
 		if p.Simulate != nil {
 			_, _ = fmt.Fprintf(stderr, "\n  %s simulate WORDS…", m.ID)
 		}
@@ -109,4 +115,75 @@ func run[T any](p Plugin[T], args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	return serve(p, m)
+}
+
+// prepare completes the manifest by the settings' struct, reads it, and
+// compares it with what is there.
+func prepare[T any](p Plugin[T]) (Plugin[T], *settings.Manifest, error) {
+	if p.Settings != nil {
+		complete, err := completed(p)
+		if err != nil {
+			return p, nil, err
+		}
+		var given struct {
+			Schema json.RawMessage `json:"settings_schema"`
+		}
+		if json.Unmarshal(p.Manifest, &given) == nil && given.Schema != nil && !sameJSON(p.Manifest, complete) {
+			return p, nil, errors.New("the manifest's settings_schema is not that of Settings; " +
+				"run the plugin with the words: manifest plugin.json, and build it again")
+		}
+		if given.Schema == nil {
+			p.Manifest = complete
+		}
+	}
+	m, err := settings.Parse(p.Manifest)
+	if err != nil {
+		return p, nil, err
+	}
+	return p, m, check(p, m)
+}
+
+// completed is the manifest with the schema of the settings' struct, if there is one.
+func completed[T any](p Plugin[T]) ([]byte, error) {
+	if p.Settings == nil {
+		return p.Manifest, nil
+	}
+	schema, err := settings.SchemaOf(p.Settings)
+	if err != nil {
+		return nil, err
+	}
+	return settings.WithSchema(p.Manifest, schema)
+}
+
+// sameJSON compares two documents whatever their spaces and the order of their keys.
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
+// printManifest prints the manifest, or writes it to the file that args name.
+// It returns the exit code.
+func printManifest[T any](p Plugin[T], args []string, stdout, stderr io.Writer) int {
+	document, err := completed(p)
+	var m *settings.Manifest
+	if err == nil {
+		m, err = settings.Parse(document)
+	}
+	switch {
+	case err != nil:
+	case len(args) == 0:
+		_, err = stdout.Write(document)
+	case len(args) == 1:
+		err = os.WriteFile(args[0], document, 0o644) //nolint:gosec // it is for everyone to read
+	default:
+		err = errors.New("manifest takes one file at most")
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "The plugin's manifest: %v\n", err)
+		return 2
+	}
+	for _, k := range m.Unknown {
+		_, _ = fmt.Fprintf(stderr, "The manifest's key %q is not known.\n", k)
+	}
+	return 0
 }

@@ -3,7 +3,10 @@ package serve
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -299,6 +302,60 @@ func TestStart(t *testing.T) {
 	metrics, err := s.CollectMetrics(t.Context(), &pluginv1.CollectMetricsRequest{})
 	require.NoError(t, err)
 	require.Contains(t, string(metrics.GetPrometheusText()), "# TYPE instances gauge\ninstances 0\n")
+}
+
+// A plugin whose struct is its schema needs none in the manifest, and writes it there.
+func TestSettingsOfAStruct(t *testing.T) {
+	t.Parallel()
+
+	type config struct {
+		Account string `json:"account" settings:"required"`
+		Token   string `json:"token" settings:"secret"`
+	}
+	p := demo(new(int))
+	p.Settings = config{}
+	p.Manifest = []byte(`{"id": "demo", "name": "Demo", "version": "0.1.0", "protocol": 1, "capabilities": ["webhook"], "settings_version": 2}`)
+	file := filepath.Join(t.TempDir(), "plugin.json")
+	var out, errs bytes.Buffer
+	require.Equal(t, 0, run(p, []string{"manifest", file}, &out, &errs), errs.String())
+	written, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, 0, run(p, []string{"manifest"}, &out, &errs))
+	require.Equal(t, string(written), out.String())
+
+	// What is served is what was written, byte for byte: the host compares them.
+	left, m, err := prepare(p)
+	require.NoError(t, err)
+	require.Equal(t, string(written), string(left.Manifest))
+	require.JSONEq(t, `["/token"]`, secretsOf(t, m))
+	p.Manifest = written
+	same, _, err := prepare(p)
+	require.NoError(t, err)
+	require.Equal(t, string(written), string(same.Manifest))
+
+	p.Settings = struct {
+		Account string `json:"account"`
+	}{}
+	errs.Reset()
+	require.Equal(t, 2, run(p, nil, &out, &errs))
+	require.Contains(t, errs.String(), "is not that of Settings")
+	require.Equal(t, 0, run(p, []string{"manifest", file}, &out, &errs), "which mends it")
+	p.Manifest, err = os.ReadFile(file)
+	require.NoError(t, err)
+	_, _, err = prepare(p)
+	require.NoError(t, err)
+	require.Equal(t, 2, run(p, []string{"manifest", "a", "b"}, &out, &errs))
+	p.Settings = 7
+	require.Equal(t, 2, run(p, []string{"manifest"}, &out, &errs))
+}
+
+func secretsOf(t *testing.T, m *settings.Manifest) string {
+	t.Helper()
+	s, err := m.Schema()
+	require.NoError(t, err)
+	b, err := json.Marshal(s.Secrets())
+	require.NoError(t, err)
+	return string(b)
 }
 
 func TestPanicBecomesInternal(t *testing.T) {

@@ -34,6 +34,7 @@ type server[T any] struct {
 	level     *slog.LevelVar
 	secrets   *redact.Set
 	instances *instances[T]
+	metrics   *Metrics
 	inFlight  atomic.Int64
 
 	starting sync.Mutex
@@ -49,6 +50,7 @@ func newServer[T any](p Plugin[T], m *settings.Manifest, stderr io.Writer) (*ser
 	}
 	s := &server[T]{plugin: p, manifest: m, schema: schema, level: &slog.LevelVar{}, secrets: redact.NewSet(maskSecrets)}
 	s.log = newLog(stderr, s.level, s.secrets)
+	s.metrics = newMetrics(s.log)
 	s.instances = newInstances(func(ctx context.Context, i sdk.Installation) (T, error) {
 		env := *s.env.Load()
 		env.Log = s.log.With("installation", i.ID)
@@ -78,7 +80,7 @@ func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	env := &Env{Operator: operator, Log: s.log, HTTP: client, HostVersion: r.GetHostVersion(), NodeID: r.GetNodeId()}
+	env := &Env{Operator: operator, Log: s.log, Metrics: s.metrics, HTTP: client, HostVersion: r.GetHostVersion(), NodeID: r.GetNodeId()}
 	if s.plugin.Start != nil {
 		if err := s.plugin.Start(ctx, *env); err != nil {
 			client.Close()

@@ -23,6 +23,7 @@ func (e *echo) Synthesize(ctx context.Context, s sdk.Speech) (sdk.Audio, error) 
 	tail := func() sdk.AudioTail {
 		return sdk.AudioTail{Duration: time.Second, BilledUnits: uint64(len(s.Text)), Unit: "character"}
 	}
+	e.env.Metrics.Counter("characters_total", "Characters spoken.", "voice").Add(float64(len(s.Text)), s.VoiceID)
 	switch word {
 	case "listen", "silent":
 		context.AfterFunc(ctx, func() { _ = os.WriteFile(rest, nil, 0o600) })
