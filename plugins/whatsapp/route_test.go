@@ -156,6 +156,9 @@ func TestOverflow(t *testing.T) {
 			kept += len(left) - 1
 		}
 		require.Equal(t, n, kept, "nothing is lost")
+		if n <= maxEvents {
+			require.IsType(t, sdk.DeliveryUpdate{}, events[n-1].Payload, "as many as Meta batches are all read")
+		}
 	}
 }
 

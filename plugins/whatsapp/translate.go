@@ -13,7 +13,7 @@ import (
 )
 
 // maxEvents bounds the events of one request. Meta batches at most 1000
-// updates; what a larger body has beyond them is kept in one last event.
+// updates; of a larger body the last event keeps what is left.
 const maxEvents = 1000
 
 // maxID is the longest id that is taken for one: ids end in database indexes.
@@ -44,6 +44,7 @@ type translation struct {
 	stamp   string
 
 	events []sdk.Event
+	last   json.RawMessage // what told of the last of events
 	rest   []json.RawMessage
 }
 
@@ -147,22 +148,25 @@ func (t *translation) keys(v value) []sdk.RouteKey {
 
 // add takes an event that raw told of.
 func (t *translation) add(e sdk.Event, raw json.RawMessage) {
-	if len(t.events) >= maxEvents-1 {
+	if len(t.events) == maxEvents {
 		t.rest = append(t.rest, raw)
 		return
 	}
-	t.events = append(t.events, e)
+	t.events, t.last = append(t.events, e), raw
 }
 
-// finish returns the events. When there were too many, the last holds the rest.
+// finish returns the events. When there were too many, the last makes room for
+// one that holds the rest.
 func (t *translation) finish() []sdk.Event {
 	if len(t.rest) == 0 {
 		return t.events
 	}
-	raw := append([]byte("["), bytes.Join(rawBytes(t.rest), []byte(","))...)
+	left := append([]json.RawMessage{t.last}, t.rest...)
+	raw := append([]byte("["), bytes.Join(rawBytes(left), []byte(","))...)
 	raw = append(raw, ']')
 	t.account, t.at, t.stamp = "", t.arrived, ""
-	return append(t.events, t.unrecognized(t.keys(value{}), "overflow", raw))
+	t.events[maxEvents-1] = t.unrecognized(t.keys(value{}), "overflow", raw)
+	return t.events
 }
 
 // keepOf holds on to something out of v that cannot be read.

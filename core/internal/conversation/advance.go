@@ -252,20 +252,37 @@ func park(ctx context.Context, s tenant.Scope, list []Update, accounts map[insta
 	return nil
 }
 
-// unpark takes the ticks that came before a message got its provider id.
-func unpark(ctx context.Context, s tenant.Scope, m *Message) error {
-	var details [][]byte
-	err := s.Query(ctx, &details, `
-		delete from crm.parked_updates where tenant_id = $1 and account_id = $2 and external_id = $3 returning detail`,
-		s.Tenant(), m.AccountID, m.ExternalID)
+// unpark takes the ticks that came before their messages were known by their
+// provider ids.
+func unpark(ctx context.Context, s tenant.Scope, list ...*Message) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var owners []uuid.UUID
+	var externals []string
+	known := map[external]*Message{}
+	for _, m := range list {
+		owners, externals = append(owners, m.AccountID.UUID), append(externals, m.ExternalID)
+		known[external{m.AccountID, m.ExternalID}] = m
+	}
+	var rows []struct {
+		AccountID  installation.AccountID
+		ExternalID string
+		Detail     []byte
+	}
+	err := s.Query(ctx, &rows, `
+		delete from crm.parked_updates p using unnest($2::uuid[], $3::text[]) k(account_id, external_id)
+		where p.tenant_id = $1 and p.account_id = k.account_id and p.external_id = k.external_id
+		returning p.account_id, p.external_id, p.detail`, s.Tenant(), owners, externals)
 	if err != nil {
 		return fmt.Errorf("take parked ticks: %w", err)
 	}
-	for _, d := range details {
+	for _, r := range rows {
 		var u Update
-		if err := json.Unmarshal(d, &u); err != nil {
+		if err := json.Unmarshal(r.Detail, &u); err != nil {
 			return fmt.Errorf("read a parked tick: %w", err)
 		}
+		m := known[external{r.AccountID, r.ExternalID}]
 		if m.advance(u) && m.Status == Failed {
 			if err := event.Append(ctx, s, failedEvent(m)); err != nil {
 				return err

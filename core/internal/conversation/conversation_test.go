@@ -206,6 +206,27 @@ func TestReceive(t *testing.T) {
 		require.Equal(t, conversation.Out, m.Direction)
 		require.Equal(t, conversation.Sent, m.Status)
 	})
+
+	t.Run("an echo takes the ticks that came before it", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		in := b.message("5491160001234", "wamid.1", "desde el teléfono")
+		in.Echo = true
+		b.do(t, func(ctx context.Context, s tenant.Scope) error {
+			return conversation.Advance(ctx, s, []conversation.Update{
+				{Account: in.Account, ExternalID: "wamid.1", Status: conversation.Read, OccurredAt: b.now},
+				{Account: in.Account, ExternalID: "wamid.1", Status: conversation.Delivered, OccurredAt: b.now},
+				{Account: in.Account, ExternalID: "wamid.2", Status: conversation.Delivered, OccurredAt: b.now},
+			})
+		})
+		b.receive(t, in, b.message("5491160001234", "wamid.3", "hola"))
+		got := map[string]conversation.State{}
+		for _, m := range b.messages(t, b.conversations(t)[0].ID) {
+			got[m.ExternalID] = m.Status
+		}
+		require.Equal(t, map[string]conversation.State{"wamid.1": conversation.Read, "wamid.3": conversation.Received}, got)
+	})
 }
 
 func TestSendAndAdvance(t *testing.T) {

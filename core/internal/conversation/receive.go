@@ -176,7 +176,7 @@ func (b *batch) add(s tenant.Scope, t *thread, m Incoming) {
 	msg := Message{
 		ID: arrivalID(m.ReceivedAt, len(b.messages)), ConversationID: t.ID, AccountID: t.AccountID, Direction: In, Author: ByContact,
 		AuthorID: t.ContactID.UUID, Type: m.Type, Text: m.Text, Content: m.Content, ExternalID: m.ExternalID,
-		ReplyTo: m.ReplyTo, Status: Received, OccurredAt: m.OccurredAt, CreatedAt: s.Now(),
+		ReplyTo: m.ReplyTo, Status: Received, OccurredAt: m.OccurredAt, CreatedAt: s.Now(), LeadID: t.LeadID,
 	}
 	if m.Echo {
 		msg.Direction, msg.Author, msg.AuthorID, msg.Status, msg.SentAt = Out, ByProvider, uuid.Nil, Sent, m.OccurredAt
@@ -225,6 +225,15 @@ func arrivalID(at time.Time, n int) MessageID {
 
 func (b *batch) save(ctx context.Context, s tenant.Scope) error {
 	if err := saveThreads(ctx, s, b.threads); err != nil {
+		return err
+	}
+	var echoes []*Message
+	for n := range b.messages {
+		if b.messages[n].Direction == Out {
+			echoes = append(echoes, &b.messages[n])
+		}
+	}
+	if err := unpark(ctx, s, echoes...); err != nil {
 		return err
 	}
 	if err := tenant.InsertAll(ctx, s, b.messages); err != nil {

@@ -153,6 +153,20 @@ func TestReceive(t *testing.T) {
 		require.Equal(t, []string{"hola"}, b.texts(t))
 	})
 
+	t.Run("what jsonb cannot hold is replaced, not lost", func(t *testing.T) {
+		t.Parallel()
+
+		odd := said("1", ana, "")
+		odd.GetInbound().Content = &pluginv1.Content{Kind: &pluginv1.Content_Unsupported{Unsupported: &pluginv1.Unsupported{
+			ProviderType: "poll", Raw: []byte(`{"half":"a\ud800b","nul":"a\u0000b","huge":1e99999999,"tiny":1e-99999,"id":12345678901234567890,"list":[0.0,1.50,"\ude00"],"k\u0000":0}`),
+		}}}
+		b := setup(t)
+		require.NoError(t, b.work(t, b.ready(t, b.Install(t, hosttest.Echo), odd)))
+		require.Empty(t, b.failed(t))
+		require.JSONEq(t, `{"half":"a�b","nul":"ab","huge":"1e99999999","tiny":"1e-99999","id":12345678901234567890,"list":[0.0,1.50,"�"],"k":0}`,
+			b.value(t, `select content #>> '{unsupported,raw}' from crm.messages where tenant_id = $1`))
+	})
+
 	t.Run("an empty address is nobody", func(t *testing.T) {
 		t.Parallel()
 

@@ -1,8 +1,11 @@
 package ingress
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +31,9 @@ func accountOf(e received) installation.AccountKey {
 	}
 	return k
 }
+
+// numberMax is the most characters that a number in a document may have.
+const numberMax = 400
 
 // coarse is how late a webhook may be for its arrival to be the better time.
 const coarse = 2 * time.Second
@@ -239,11 +245,42 @@ func cleanAll(list []string) []string {
 	return out
 }
 
-// document is JSON that jsonb can hold, or nil: the bytes as they came stay in
-// the inbox.
+// document is raw as jsonb can hold it, or nil if it is not JSON: NUL and half
+// surrogates are replaced as in text, and numbers beyond all measure are kept as
+// strings. The bytes as they came stay in the inbox.
 func document(raw []byte) json.RawMessage {
-	if len(raw) == 0 || !json.Valid(raw) || strings.Contains(string(raw), `\u0000`) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // ids have more digits than a float keeps
+	var v any
+	if !json.Valid(raw) || d.Decode(&v) != nil {
 		return nil
 	}
-	return json.RawMessage(clean(string(raw)))
+	out, err := json.Marshal(storable(v))
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// storable replaces in what was decoded from JSON all that jsonb refuses.
+func storable(v any) any {
+	switch v := v.(type) {
+	case string:
+		return clean(v)
+	case json.Number:
+		if f, err := v.Float64(); err != nil || len(v) > numberMax || f == 0 && strings.ContainsAny(string(v), "123456789") {
+			return string(v)
+		}
+	case []any:
+		for n := range v {
+			v[n] = storable(v[n])
+		}
+	case map[string]any:
+		for _, k := range slices.Collect(maps.Keys(v)) {
+			one := storable(v[k])
+			delete(v, k)
+			v[clean(k)] = one
+		}
+	}
+	return v
 }
