@@ -70,7 +70,7 @@ var packages = map[string]grant{
 			"live outbox pluginhost postgres queue rbac rest secret team telemetry tenant",
 		sdk: "host", http: true,
 	},
-	"cli":        {imports: "app auth config demo embedded postgres rbac simulation telemetry tenant"},
+	"cli":        {imports: "app auth config demo embedded postgres rbac secret simulation telemetry tenant"},
 	"demo":       {imports: "app auth config embedded installation postgres rbac simulation tenant", sdk: "simulator"},
 	"simulation": {imports: "embedded", sdk: "simulator", env: "PATH TZ"}, // for the simulators' own programs
 

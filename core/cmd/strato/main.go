@@ -27,7 +27,9 @@ func main() {
 	err := cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Environ())
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "strato:", err)
+		if !cli.Said(err) {
+			fmt.Fprintln(os.Stderr, "strato:", err)
+		}
 		os.Exit(cli.ExitCode(err))
 	}
 }

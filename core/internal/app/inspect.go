@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratohub/strato/core/internal/assistant"
 	"github.com/stratohub/strato/core/internal/auth"
+	"github.com/stratohub/strato/core/internal/cache"
 	"github.com/stratohub/strato/core/internal/config"
 	"github.com/stratohub/strato/core/internal/httpapi"
 	"github.com/stratohub/strato/core/internal/ingress"
@@ -70,6 +71,16 @@ func ScanPlugins(ctx context.Context, cfg config.Config) ([]host.Release, error)
 	}
 	list := h.Catalogue()
 	return list, h.Stop(ctx)
+}
+
+// CheckRedis reports whether Redis answers.
+func CheckRedis(ctx context.Context, url string) error {
+	c, err := cache.Open(url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // nothing is left to lose
+	return c.Ping(ctx)
 }
 
 // AuditDatabase reports whether row-level security of a tenants' database is

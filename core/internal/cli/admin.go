@@ -107,7 +107,7 @@ func (p *program) migrate() *cobra.Command {
 }
 
 func (p *program) tenant() *cobra.Command {
-	root := &cobra.Command{Use: "tenant", Short: "Manage agencies"}
+	root := group("tenant", "Manage agencies")
 	var in tenant.CreateInput
 	var plan, database string
 	create := &cobra.Command{
@@ -161,7 +161,7 @@ func createTenant(ctx context.Context, c *control, in tenant.CreateInput, databa
 }
 
 func (p *program) user() *cobra.Command {
-	root := &cobra.Command{Use: "user", Short: "Manage users"}
+	root := group("user", "Manage users")
 	var in auth.NewUser
 	var slug, role string
 	create := &cobra.Command{

@@ -56,6 +56,19 @@ func ExitCode(err error) int {
 	return 1
 }
 
+// group is a command that only has others under it: alone it shows its help, and
+// a word that it does not know is an error.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+}
+
+// Said reports whether an error of Run needs no more words: it is the exit code
+// of a program that has complained itself.
+func Said(err error) bool {
+	_, ok := err.(*exec.ExitError) //nolint:errorlint // wrapped, it is the reason of something else
+	return ok
+}
+
 func (p *program) load() (config.Config, error) { return config.Load(p.environ) }
 
 // version is what the program was built from.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -249,6 +250,14 @@ func TestNotRunning(t *testing.T) {
 		s.fails(t, "no Strato runs on "+s.data, password, args...)
 	}
 	require.Contains(t, s.run(t, "", "doctor").out, "not running")
+	left, err := os.ReadDir(s.data)
+	require.NoError(t, err)
+	require.Empty(t, left, "the doctor makes nothing")
+
+	s = newShell(t, "STRATO_REDIS_URL=redis://:hunter2-hunter2@127.0.0.1:1/0")
+	o := s.run(t, "", "doctor")
+	require.Regexp(t, `FAIL +Redis `, o.out)
+	require.NotContains(t, o.out, "hunter2")
 }
 
 func TestConfig(t *testing.T) {
@@ -297,6 +306,10 @@ func TestWords(t *testing.T) {
 	s := newShell(t)
 	s.fails(t, `unknown command "srve"`, "", "srve")
 	s.fails(t, "unknown flag: --port", "", "serve", "--port", "1")
+	for _, root := range []string{"tenant", "user", "database", "keys"} {
+		s.fails(t, `unknown command "lst" for "strato `+root+`"`, "", root, "lst")
+		require.Contains(t, s.succeeds(t, "", root), "Available Commands")
+	}
 	require.Contains(t, s.succeeds(t, "", "--help"), "Available Commands")
 	require.Contains(t, s.succeeds(t, "", "--version"), "strato version")
 	require.Contains(t, s.succeeds(t, "", "simulate", "--help"), "Play the customer")
@@ -322,6 +335,8 @@ func TestSimulate(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, o.failure, &exit)
 	require.Equal(t, 3, o.code, "the exit code is the plugin's")
+	require.True(t, cli.Said(o.failure))
+	require.False(t, cli.Said(fmt.Errorf("initdb: %w", o.failure)))
 
 	for _, name := range []string{"nothing", "../toy", "toy/toy", ""} {
 		s.fails(t, "there is no plugin", "", "simulate", name, "say")

@@ -20,7 +20,7 @@ import (
 var databaseName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 func (p *program) database() *cobra.Command {
-	root := &cobra.Command{Use: "database", Short: "Manage the databases in which agencies live"}
+	root := group("database", "Manage the databases in which agencies live")
 	var same, file string
 	add := &cobra.Command{
 		Use:   "add NAME (--same DATABASE | --file PATH)",

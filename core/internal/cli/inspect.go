@@ -86,12 +86,10 @@ func (p *program) doctor() *cobra.Command {
 
 func (p *program) examine(ctx context.Context, cfg config.Config) []finding {
 	out := []finding{{what: "configuration", err: cfg.Validate(), note: "valid"}}
-	ring, err := cfg.Ring()
-	f := finding{what: "secret keys", err: err}
-	if err == nil {
-		f.note = fmt.Sprintf("%d, sealing with %s", len(ring.IDs()), ring.IDs()[0])
+	out = append(out, examineKeys(cfg), examineDisk(cfg.Data), p.examinePlugins(ctx, cfg))
+	if url := cfg.RedisURL.Reveal(); url != "" {
+		out = append(out, finding{what: "Redis", err: app.CheckRedis(ctx, url), note: "answers"})
 	}
-	out = append(out, f, examineDisk(cfg.Data), p.examinePlugins(ctx, cfg))
 	if cfg.EmbeddedDatabase() {
 		version, err := embedded.Find(ctx, embedded.Options{Binaries: cfg.PostgresBin, Packages: app.Packages(cfg)})
 		out = append(out, finding{what: "PostgreSQL binaries", err: err, note: version})
@@ -105,6 +103,19 @@ func (p *program) examine(ctx context.Context, cfg config.Config) []finding {
 	}
 	defer c.pool.Close()
 	return append(out, examineDatabases(ctx, c)...)
+}
+
+// examineKeys makes none: they would belong to whoever runs the doctor.
+func examineKeys(cfg config.Config) finding {
+	f := finding{what: "secret keys", note: "none yet; the first start makes one in " + cfg.Data}
+	if !cfg.HasKeys() {
+		return f
+	}
+	ring, err := cfg.Ring()
+	if f.err = err; err == nil {
+		f.note = fmt.Sprintf("%d, sealing with %s", len(ring.IDs()), ring.IDs()[0])
+	}
+	return f
 }
 
 // leastSpace is what must be free on the disk of the data folder.

@@ -10,7 +10,7 @@ import (
 )
 
 func (p *program) keys() *cobra.Command {
-	root := &cobra.Command{Use: "keys", Short: "Manage the keys of STRATO_SECRET_KEYS"}
+	root := group("keys", "Manage the keys of STRATO_SECRET_KEYS")
 	root.AddCommand(&cobra.Command{
 		Use:   "rewrap",
 		Short: "Seal the agencies' own keys under the first key, so that the others can go",

@@ -19,8 +19,16 @@ func (c Config) Ring() (*secret.Ring, error) {
 	if !c.SecretKeys.IsZero() {
 		return secret.ParseRing(c.SecretKeys.Reveal())
 	}
-	return secret.LoadRing(filepath.Join(c.Data, "keys"))
+	return secret.LoadRing(c.keyFile())
 }
+
+// HasKeys reports whether there are keys already: [Config.Ring] would make none.
+func (c Config) HasKeys() bool {
+	_, err := os.Stat(c.keyFile())
+	return !c.SecretKeys.IsZero() || !errors.Is(err, os.ErrNotExist)
+}
+
+func (c Config) keyFile() string { return filepath.Join(c.Data, "keys") }
 
 // Node returns this node's name: the one configured, else the one in the file
 // node-id under Data, which is made when missing.
