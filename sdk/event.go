@@ -107,9 +107,24 @@ type LeadCaptured struct {
 	ListingReference string
 }
 
-// CallUpdate is the progress or the end of a call.
+// CallUpdate is the progress or the end of a call. State is "queued",
+// "ringing", "in_progress", "completed", "no_answer", "busy", "voicemail",
+// "failed" or "cancelled"; empty when the event tells nothing of it.
 type CallUpdate struct {
 	ProviderCallID, IdempotencyKey, State string
+	// OtherIDs are further ids of the call, such as the telephone company's: an
+	// order whose answer was lost is found by them.
+	OtherIDs []string
+	// Contact is the person on the other end.
+	Contact Party
+	// Direction is "outbound" or "inbound"; empty when unknown.
+	Direction string
+	// Reason is why the call ended or did not begin, in the provider's words.
+	Reason string
+	// Verdict is the agent's own judgement of the call: "success", "failure" or
+	// "unknown"; empty for none. Evaluation is the same by criterion.
+	Verdict    string
+	Evaluation map[string]string
 	Duration                              time.Duration
 	Recording                             *MediaRef
 	Transcript                            []byte

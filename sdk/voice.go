@@ -21,6 +21,11 @@ type Speech struct {
 	Language string
 	// Options are what only this provider understands, by the plugin's own names.
 	Options map[string]string
+	// KnownKey is the [AudioHead.CacheKey] of audio that the core has kept for
+	// this order; empty for none. If the order would sound the same, a speaker
+	// that tells keys returns a head with that key and an empty Body, and leaves
+	// the provider alone.
+	KnownKey string
 }
 
 // AudioHead is what is known before the first byte of audio. Zero values mean
@@ -30,6 +35,9 @@ type AudioHead struct {
 	SampleRate uint32
 	// ProviderRequestID is to quote to the provider.
 	ProviderRequestID string
+	// CacheKey names the audio: same key, same sound. It covers the text, the
+	// voice, the model, the format and whatever else shapes the audio.
+	CacheKey string
 }
 
 // AudioTail is what is known after the last byte of audio. Zero values mean

@@ -40,7 +40,10 @@ type SynthesizeRequest struct {
 	// BCP 47 tag; empty to let the provider guess.
 	Language string `protobuf:"bytes,7,opt,name=language,proto3" json:"language,omitempty"`
 	// What only this provider understands, by the plugin's own names.
-	Options       map[string]string `protobuf:"bytes,8,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Options map[string]string `protobuf:"bytes,8,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The cache_key of audio that the host has kept for this order. If it would
+	// sound the same, the answer is a head with that key and no audio.
+	KnownKey      string `protobuf:"bytes,9,opt,name=known_key,json=knownKey,proto3" json:"known_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +134,13 @@ func (x *SynthesizeRequest) GetOptions() map[string]string {
 	return nil
 }
 
+func (x *SynthesizeRequest) GetKnownKey() string {
+	if x != nil {
+		return x.KnownKey
+	}
+	return ""
+}
+
 // AudioHead is what is known before the audio.
 type AudioHead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -140,8 +150,11 @@ type AudioHead struct {
 	SampleRate uint32 `protobuf:"varint,2,opt,name=sample_rate,json=sampleRate,proto3" json:"sample_rate,omitempty"`
 	// To quote to the provider.
 	ProviderRequestId string `protobuf:"bytes,3,opt,name=provider_request_id,json=providerRequestId,proto3" json:"provider_request_id,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Same key, same audio: what was synthesized once can be kept under it. Empty
+	// when the plugin cannot tell.
+	CacheKey      string `protobuf:"bytes,4,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AudioHead) Reset() {
@@ -191,6 +204,13 @@ func (x *AudioHead) GetSampleRate() uint32 {
 func (x *AudioHead) GetProviderRequestId() string {
 	if x != nil {
 		return x.ProviderRequestId
+	}
+	return ""
+}
+
+func (x *AudioHead) GetCacheKey() string {
+	if x != nil {
+		return x.CacheKey
 	}
 	return ""
 }
@@ -905,7 +925,7 @@ var File_strato_plugin_v1_voice_proto protoreflect.FileDescriptor
 
 const file_strato_plugin_v1_voice_proto_rawDesc = "" +
 	"\n" +
-	"\x1cstrato/plugin/v1/voice.proto\x12\x10strato.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dstrato/plugin/v1/common.proto\x1a\x1estrato/plugin/v1/webhook.proto\"\x86\x03\n" +
+	"\x1cstrato/plugin/v1/voice.proto\x12\x10strato.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dstrato/plugin/v1/common.proto\x1a\x1estrato/plugin/v1/webhook.proto\"\xa3\x03\n" +
 	"\x11SynthesizeRequest\x12B\n" +
 	"\finstallation\x18\x01 \x01(\v2\x1e.strato.plugin.v1.InstallationR\finstallation\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12\x12\n" +
@@ -914,15 +934,17 @@ const file_strato_plugin_v1_voice_proto_rawDesc = "" +
 	"\bmodel_id\x18\x05 \x01(\tR\amodelId\x12\x16\n" +
 	"\x06format\x18\x06 \x01(\tR\x06format\x12\x1a\n" +
 	"\blanguage\x18\a \x01(\tR\blanguage\x12J\n" +
-	"\aoptions\x18\b \x03(\v20.strato.plugin.v1.SynthesizeRequest.OptionsEntryR\aoptions\x1a:\n" +
+	"\aoptions\x18\b \x03(\v20.strato.plugin.v1.SynthesizeRequest.OptionsEntryR\aoptions\x12\x1b\n" +
+	"\tknown_key\x18\t \x01(\tR\bknownKey\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x96\x01\n" +
 	"\tAudioHead\x12\x1b\n" +
 	"\tmime_type\x18\x01 \x01(\tR\bmimeType\x12\x1f\n" +
 	"\vsample_rate\x18\x02 \x01(\rR\n" +
 	"sampleRate\x12.\n" +
-	"\x13provider_request_id\x18\x03 \x01(\tR\x11providerRequestId\"y\n" +
+	"\x13provider_request_id\x18\x03 \x01(\tR\x11providerRequestId\x12\x1b\n" +
+	"\tcache_key\x18\x04 \x01(\tR\bcacheKey\"y\n" +
 	"\tAudioTail\x125\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\fbilled_units\x18\x02 \x01(\x04R\vbilledUnits\x12\x12\n" +

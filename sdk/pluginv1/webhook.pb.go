@@ -1258,7 +1258,8 @@ type CallUpdate struct {
 	ProviderCallId string `protobuf:"bytes,1,opt,name=provider_call_id,json=providerCallId,proto3" json:"provider_call_id,omitempty"`
 	// That of the PlaceCallRequest, when the provider carries it back.
 	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// "queued", "ringing", "in_progress", "completed", "no_answer", "busy", "failed" or "cancelled".
+	// "queued", "ringing", "in_progress", "completed", "no_answer", "busy", "voicemail", "failed" or
+	// "cancelled"; empty when the event tells nothing of it.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// How long they spoke; absent when unknown.
 	Duration *durationpb.Duration `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -1270,6 +1271,18 @@ type CallUpdate struct {
 	Summary string `protobuf:"bytes,7,opt,name=summary,proto3" json:"summary,omitempty"`
 	// What the agent found out, by name.
 	DataCollected map[string]string `protobuf:"bytes,8,rep,name=data_collected,json=dataCollected,proto3" json:"data_collected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The person on the other end; absent when unknown.
+	Contact *Party `protobuf:"bytes,9,opt,name=contact,proto3" json:"contact,omitempty"`
+	// "outbound" or "inbound"; empty when unknown.
+	Direction string `protobuf:"bytes,10,opt,name=direction,proto3" json:"direction,omitempty"`
+	// Why it ended or did not begin, in the provider's words; may be empty.
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The agent's own judgement of the call: "success", "failure" or "unknown"; empty for none.
+	Verdict string `protobuf:"bytes,12,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	// The same by criterion.
+	Evaluation map[string]string `protobuf:"bytes,13,rep,name=evaluation,proto3" json:"evaluation,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Further ids by which the provider knows the call, such as the telephone company's.
+	OtherCallIds  []string `protobuf:"bytes,14,rep,name=other_call_ids,json=otherCallIds,proto3" json:"other_call_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1356,6 +1369,48 @@ func (x *CallUpdate) GetSummary() string {
 func (x *CallUpdate) GetDataCollected() map[string]string {
 	if x != nil {
 		return x.DataCollected
+	}
+	return nil
+}
+
+func (x *CallUpdate) GetContact() *Party {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *CallUpdate) GetDirection() string {
+	if x != nil {
+		return x.Direction
+	}
+	return ""
+}
+
+func (x *CallUpdate) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CallUpdate) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *CallUpdate) GetEvaluation() map[string]string {
+	if x != nil {
+		return x.Evaluation
+	}
+	return nil
+}
+
+func (x *CallUpdate) GetOtherCallIds() []string {
+	if x != nil {
+		return x.OtherCallIds
 	}
 	return nil
 }
@@ -1907,7 +1962,7 @@ const file_strato_plugin_v1_webhook_proto_rawDesc = "" +
 	"\x11listing_reference\x18\x06 \x01(\tR\x10listingReference\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc3\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf9\x05\n" +
 	"\n" +
 	"CallUpdate\x12(\n" +
 	"\x10provider_call_id\x18\x01 \x01(\tR\x0eproviderCallId\x12'\n" +
@@ -1917,8 +1972,20 @@ const file_strato_plugin_v1_webhook_proto_rawDesc = "" +
 	"\trecording\x18\x05 \x01(\v2\x1a.strato.plugin.v1.MediaRefR\trecording\x12'\n" +
 	"\x0ftranscript_json\x18\x06 \x01(\fR\x0etranscriptJson\x12\x18\n" +
 	"\asummary\x18\a \x01(\tR\asummary\x12V\n" +
-	"\x0edata_collected\x18\b \x03(\v2/.strato.plugin.v1.CallUpdate.DataCollectedEntryR\rdataCollected\x1a@\n" +
+	"\x0edata_collected\x18\b \x03(\v2/.strato.plugin.v1.CallUpdate.DataCollectedEntryR\rdataCollected\x121\n" +
+	"\acontact\x18\t \x01(\v2\x17.strato.plugin.v1.PartyR\acontact\x12\x1c\n" +
+	"\tdirection\x18\n" +
+	" \x01(\tR\tdirection\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x18\n" +
+	"\averdict\x18\f \x01(\tR\averdict\x12L\n" +
+	"\n" +
+	"evaluation\x18\r \x03(\v2,.strato.plugin.v1.CallUpdate.EvaluationEntryR\n" +
+	"evaluation\x12$\n" +
+	"\x0eother_call_ids\x18\x0e \x03(\tR\fotherCallIds\x1a@\n" +
 	"\x12DataCollectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
+	"\x0fEvaluationEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"p\n" +
 	"\x0eTemplateUpdate\x12\x12\n" +
@@ -1978,7 +2045,7 @@ func file_strato_plugin_v1_webhook_proto_rawDescGZIP() []byte {
 }
 
 var file_strato_plugin_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_strato_plugin_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_strato_plugin_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_strato_plugin_v1_webhook_proto_goTypes = []any{
 	(DeliveryState)(0),             // 0: strato.plugin.v1.DeliveryState
 	(*WebhookRoute)(nil),           // 1: strato.plugin.v1.WebhookRoute
@@ -2005,78 +2072,81 @@ var file_strato_plugin_v1_webhook_proto_goTypes = []any{
 	nil,                            // 22: strato.plugin.v1.ContactUpdate.FieldsEntry
 	nil,                            // 23: strato.plugin.v1.LeadCaptured.FieldsEntry
 	nil,                            // 24: strato.plugin.v1.CallUpdate.DataCollectedEntry
-	(*HttpRequest)(nil),            // 25: strato.plugin.v1.HttpRequest
-	(*RouteKey)(nil),               // 26: strato.plugin.v1.RouteKey
-	(*HttpResponse)(nil),           // 27: strato.plugin.v1.HttpResponse
-	(*Failure)(nil),                // 28: strato.plugin.v1.Failure
-	(*Installation)(nil),           // 29: strato.plugin.v1.Installation
-	(*Party)(nil),                  // 30: strato.plugin.v1.Party
-	(*Address)(nil),                // 31: strato.plugin.v1.Address
-	(*Content)(nil),                // 32: strato.plugin.v1.Content
-	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 34: google.protobuf.Duration
-	(*MediaRef)(nil),               // 35: strato.plugin.v1.MediaRef
-	(HealthState)(0),               // 36: strato.plugin.v1.HealthState
+	nil,                            // 25: strato.plugin.v1.CallUpdate.EvaluationEntry
+	(*HttpRequest)(nil),            // 26: strato.plugin.v1.HttpRequest
+	(*RouteKey)(nil),               // 27: strato.plugin.v1.RouteKey
+	(*HttpResponse)(nil),           // 28: strato.plugin.v1.HttpResponse
+	(*Failure)(nil),                // 29: strato.plugin.v1.Failure
+	(*Installation)(nil),           // 30: strato.plugin.v1.Installation
+	(*Party)(nil),                  // 31: strato.plugin.v1.Party
+	(*Address)(nil),                // 32: strato.plugin.v1.Address
+	(*Content)(nil),                // 33: strato.plugin.v1.Content
+	(*timestamppb.Timestamp)(nil),  // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 35: google.protobuf.Duration
+	(*MediaRef)(nil),               // 36: strato.plugin.v1.MediaRef
+	(HealthState)(0),               // 37: strato.plugin.v1.HealthState
 }
 var file_strato_plugin_v1_webhook_proto_depIdxs = []int32{
-	25, // 0: strato.plugin.v1.WebhookRoute.request:type_name -> strato.plugin.v1.HttpRequest
+	26, // 0: strato.plugin.v1.WebhookRoute.request:type_name -> strato.plugin.v1.HttpRequest
 	1,  // 1: strato.plugin.v1.RouteWebhooksRequest.requests:type_name -> strato.plugin.v1.WebhookRoute
-	26, // 2: strato.plugin.v1.RoutedPart.route_keys:type_name -> strato.plugin.v1.RouteKey
+	27, // 2: strato.plugin.v1.RoutedPart.route_keys:type_name -> strato.plugin.v1.RouteKey
 	3,  // 3: strato.plugin.v1.WebhookRouting.parts:type_name -> strato.plugin.v1.RoutedPart
-	27, // 4: strato.plugin.v1.WebhookRouting.final_response:type_name -> strato.plugin.v1.HttpResponse
-	28, // 5: strato.plugin.v1.WebhookRouting.failure:type_name -> strato.plugin.v1.Failure
+	28, // 4: strato.plugin.v1.WebhookRouting.final_response:type_name -> strato.plugin.v1.HttpResponse
+	29, // 5: strato.plugin.v1.WebhookRouting.failure:type_name -> strato.plugin.v1.Failure
 	4,  // 6: strato.plugin.v1.RouteWebhooksResponse.routings:type_name -> strato.plugin.v1.WebhookRouting
-	25, // 7: strato.plugin.v1.WebhookDelivery.request:type_name -> strato.plugin.v1.HttpRequest
-	26, // 8: strato.plugin.v1.WebhookDelivery.matched_keys:type_name -> strato.plugin.v1.RouteKey
-	29, // 9: strato.plugin.v1.HandleWebhooksRequest.installation:type_name -> strato.plugin.v1.Installation
+	26, // 7: strato.plugin.v1.WebhookDelivery.request:type_name -> strato.plugin.v1.HttpRequest
+	27, // 8: strato.plugin.v1.WebhookDelivery.matched_keys:type_name -> strato.plugin.v1.RouteKey
+	30, // 9: strato.plugin.v1.HandleWebhooksRequest.installation:type_name -> strato.plugin.v1.Installation
 	6,  // 10: strato.plugin.v1.HandleWebhooksRequest.deliveries:type_name -> strato.plugin.v1.WebhookDelivery
-	27, // 11: strato.plugin.v1.WebhookResult.response:type_name -> strato.plugin.v1.HttpResponse
+	28, // 11: strato.plugin.v1.WebhookResult.response:type_name -> strato.plugin.v1.HttpResponse
 	21, // 12: strato.plugin.v1.WebhookResult.events:type_name -> strato.plugin.v1.Event
-	28, // 13: strato.plugin.v1.WebhookResult.failure:type_name -> strato.plugin.v1.Failure
+	29, // 13: strato.plugin.v1.WebhookResult.failure:type_name -> strato.plugin.v1.Failure
 	8,  // 14: strato.plugin.v1.HandleWebhooksResponse.results:type_name -> strato.plugin.v1.WebhookResult
-	30, // 15: strato.plugin.v1.InboundMessage.from:type_name -> strato.plugin.v1.Party
-	31, // 16: strato.plugin.v1.InboundMessage.to:type_name -> strato.plugin.v1.Address
-	32, // 17: strato.plugin.v1.InboundMessage.content:type_name -> strato.plugin.v1.Content
+	31, // 15: strato.plugin.v1.InboundMessage.from:type_name -> strato.plugin.v1.Party
+	32, // 16: strato.plugin.v1.InboundMessage.to:type_name -> strato.plugin.v1.Address
+	33, // 17: strato.plugin.v1.InboundMessage.content:type_name -> strato.plugin.v1.Content
 	10, // 18: strato.plugin.v1.InboundMessage.referral:type_name -> strato.plugin.v1.Referral
-	33, // 19: strato.plugin.v1.InboundMessage.window_expires_at:type_name -> google.protobuf.Timestamp
-	30, // 20: strato.plugin.v1.MessageEcho.to:type_name -> strato.plugin.v1.Party
-	31, // 21: strato.plugin.v1.MessageEcho.from:type_name -> strato.plugin.v1.Address
-	32, // 22: strato.plugin.v1.MessageEcho.content:type_name -> strato.plugin.v1.Content
+	34, // 19: strato.plugin.v1.InboundMessage.window_expires_at:type_name -> google.protobuf.Timestamp
+	31, // 20: strato.plugin.v1.MessageEcho.to:type_name -> strato.plugin.v1.Party
+	32, // 21: strato.plugin.v1.MessageEcho.from:type_name -> strato.plugin.v1.Address
+	33, // 22: strato.plugin.v1.MessageEcho.content:type_name -> strato.plugin.v1.Content
 	0,  // 23: strato.plugin.v1.DeliveryUpdate.state:type_name -> strato.plugin.v1.DeliveryState
-	28, // 24: strato.plugin.v1.DeliveryUpdate.failure:type_name -> strato.plugin.v1.Failure
-	33, // 25: strato.plugin.v1.DeliveryUpdate.window_expires_at:type_name -> google.protobuf.Timestamp
-	30, // 26: strato.plugin.v1.DeliveryUpdate.recipient:type_name -> strato.plugin.v1.Party
-	30, // 27: strato.plugin.v1.ContactUpdate.contact:type_name -> strato.plugin.v1.Party
-	31, // 28: strato.plugin.v1.ContactUpdate.previous_addresses:type_name -> strato.plugin.v1.Address
+	29, // 24: strato.plugin.v1.DeliveryUpdate.failure:type_name -> strato.plugin.v1.Failure
+	34, // 25: strato.plugin.v1.DeliveryUpdate.window_expires_at:type_name -> google.protobuf.Timestamp
+	31, // 26: strato.plugin.v1.DeliveryUpdate.recipient:type_name -> strato.plugin.v1.Party
+	31, // 27: strato.plugin.v1.ContactUpdate.contact:type_name -> strato.plugin.v1.Party
+	32, // 28: strato.plugin.v1.ContactUpdate.previous_addresses:type_name -> strato.plugin.v1.Address
 	22, // 29: strato.plugin.v1.ContactUpdate.fields:type_name -> strato.plugin.v1.ContactUpdate.FieldsEntry
-	30, // 30: strato.plugin.v1.ConsentChange.contact:type_name -> strato.plugin.v1.Party
-	30, // 31: strato.plugin.v1.LeadCaptured.contact:type_name -> strato.plugin.v1.Party
+	31, // 30: strato.plugin.v1.ConsentChange.contact:type_name -> strato.plugin.v1.Party
+	31, // 31: strato.plugin.v1.LeadCaptured.contact:type_name -> strato.plugin.v1.Party
 	23, // 32: strato.plugin.v1.LeadCaptured.fields:type_name -> strato.plugin.v1.LeadCaptured.FieldsEntry
-	34, // 33: strato.plugin.v1.CallUpdate.duration:type_name -> google.protobuf.Duration
-	35, // 34: strato.plugin.v1.CallUpdate.recording:type_name -> strato.plugin.v1.MediaRef
+	35, // 33: strato.plugin.v1.CallUpdate.duration:type_name -> google.protobuf.Duration
+	36, // 34: strato.plugin.v1.CallUpdate.recording:type_name -> strato.plugin.v1.MediaRef
 	24, // 35: strato.plugin.v1.CallUpdate.data_collected:type_name -> strato.plugin.v1.CallUpdate.DataCollectedEntry
-	36, // 36: strato.plugin.v1.AccountUpdate.state:type_name -> strato.plugin.v1.HealthState
-	33, // 37: strato.plugin.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
-	26, // 38: strato.plugin.v1.Event.route_keys:type_name -> strato.plugin.v1.RouteKey
-	11, // 39: strato.plugin.v1.Event.inbound:type_name -> strato.plugin.v1.InboundMessage
-	13, // 40: strato.plugin.v1.Event.delivery:type_name -> strato.plugin.v1.DeliveryUpdate
-	14, // 41: strato.plugin.v1.Event.contact:type_name -> strato.plugin.v1.ContactUpdate
-	15, // 42: strato.plugin.v1.Event.consent:type_name -> strato.plugin.v1.ConsentChange
-	16, // 43: strato.plugin.v1.Event.lead:type_name -> strato.plugin.v1.LeadCaptured
-	17, // 44: strato.plugin.v1.Event.call:type_name -> strato.plugin.v1.CallUpdate
-	18, // 45: strato.plugin.v1.Event.template:type_name -> strato.plugin.v1.TemplateUpdate
-	19, // 46: strato.plugin.v1.Event.account:type_name -> strato.plugin.v1.AccountUpdate
-	20, // 47: strato.plugin.v1.Event.unrecognized:type_name -> strato.plugin.v1.Unrecognized
-	12, // 48: strato.plugin.v1.Event.echo:type_name -> strato.plugin.v1.MessageEcho
-	2,  // 49: strato.plugin.v1.WebhookService.RouteWebhooks:input_type -> strato.plugin.v1.RouteWebhooksRequest
-	7,  // 50: strato.plugin.v1.WebhookService.HandleWebhooks:input_type -> strato.plugin.v1.HandleWebhooksRequest
-	5,  // 51: strato.plugin.v1.WebhookService.RouteWebhooks:output_type -> strato.plugin.v1.RouteWebhooksResponse
-	9,  // 52: strato.plugin.v1.WebhookService.HandleWebhooks:output_type -> strato.plugin.v1.HandleWebhooksResponse
-	51, // [51:53] is the sub-list for method output_type
-	49, // [49:51] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	31, // 36: strato.plugin.v1.CallUpdate.contact:type_name -> strato.plugin.v1.Party
+	25, // 37: strato.plugin.v1.CallUpdate.evaluation:type_name -> strato.plugin.v1.CallUpdate.EvaluationEntry
+	37, // 38: strato.plugin.v1.AccountUpdate.state:type_name -> strato.plugin.v1.HealthState
+	34, // 39: strato.plugin.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	27, // 40: strato.plugin.v1.Event.route_keys:type_name -> strato.plugin.v1.RouteKey
+	11, // 41: strato.plugin.v1.Event.inbound:type_name -> strato.plugin.v1.InboundMessage
+	13, // 42: strato.plugin.v1.Event.delivery:type_name -> strato.plugin.v1.DeliveryUpdate
+	14, // 43: strato.plugin.v1.Event.contact:type_name -> strato.plugin.v1.ContactUpdate
+	15, // 44: strato.plugin.v1.Event.consent:type_name -> strato.plugin.v1.ConsentChange
+	16, // 45: strato.plugin.v1.Event.lead:type_name -> strato.plugin.v1.LeadCaptured
+	17, // 46: strato.plugin.v1.Event.call:type_name -> strato.plugin.v1.CallUpdate
+	18, // 47: strato.plugin.v1.Event.template:type_name -> strato.plugin.v1.TemplateUpdate
+	19, // 48: strato.plugin.v1.Event.account:type_name -> strato.plugin.v1.AccountUpdate
+	20, // 49: strato.plugin.v1.Event.unrecognized:type_name -> strato.plugin.v1.Unrecognized
+	12, // 50: strato.plugin.v1.Event.echo:type_name -> strato.plugin.v1.MessageEcho
+	2,  // 51: strato.plugin.v1.WebhookService.RouteWebhooks:input_type -> strato.plugin.v1.RouteWebhooksRequest
+	7,  // 52: strato.plugin.v1.WebhookService.HandleWebhooks:input_type -> strato.plugin.v1.HandleWebhooksRequest
+	5,  // 53: strato.plugin.v1.WebhookService.RouteWebhooks:output_type -> strato.plugin.v1.RouteWebhooksResponse
+	9,  // 54: strato.plugin.v1.WebhookService.HandleWebhooks:output_type -> strato.plugin.v1.HandleWebhooksResponse
+	53, // [53:55] is the sub-list for method output_type
+	51, // [51:53] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_strato_plugin_v1_webhook_proto_init() }
@@ -2105,7 +2175,7 @@ func file_strato_plugin_v1_webhook_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_strato_plugin_v1_webhook_proto_rawDesc), len(file_strato_plugin_v1_webhook_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -143,7 +143,8 @@ func toCall(c *pluginv1.CallUpdate) sdk.CallUpdate {
 	return sdk.CallUpdate{
 		ProviderCallID: c.GetProviderCallId(), IdempotencyKey: c.GetIdempotencyKey(), State: c.GetState(),
 		Duration: toDuration(c.GetDuration()), Recording: toMediaRefPtr(c.GetRecording()), Transcript: c.GetTranscriptJson(),
-		Summary: c.GetSummary(), Collected: c.GetDataCollected(),
+		Summary: c.GetSummary(), Collected: c.GetDataCollected(), Contact: toParty(c.GetContact()), Direction: c.GetDirection(),
+		Reason: c.GetReason(), Verdict: c.GetVerdict(), Evaluation: c.GetEvaluation(), OtherIDs: c.GetOtherCallIds(),
 	}
 }
 
@@ -151,5 +152,7 @@ func fromCall(c sdk.CallUpdate) *pluginv1.CallUpdate {
 	return &pluginv1.CallUpdate{
 		ProviderCallId: c.ProviderCallID, IdempotencyKey: c.IdempotencyKey, State: c.State, Duration: fromDuration(c.Duration),
 		Recording: fromMediaRefPtr(c.Recording), TranscriptJson: c.Transcript, Summary: c.Summary, DataCollected: c.Collected,
+		Contact: fromParty(c.Contact), Direction: c.Direction, Reason: c.Reason, Verdict: c.Verdict, Evaluation: c.Evaluation,
+		OtherCallIds: c.OtherIDs,
 	}
 }

@@ -9,7 +9,7 @@ import (
 func ToSpeech(p *pluginv1.SynthesizeRequest) sdk.Speech {
 	return sdk.Speech{
 		IdempotencyKey: p.GetIdempotencyKey(), Text: p.GetText(), VoiceID: p.GetVoiceId(), ModelID: p.GetModelId(),
-		Format: p.GetFormat(), Language: p.GetLanguage(), Options: p.GetOptions(),
+		Format: p.GetFormat(), Language: p.GetLanguage(), Options: p.GetOptions(), KnownKey: p.GetKnownKey(),
 	}
 }
 
@@ -17,18 +17,18 @@ func ToSpeech(p *pluginv1.SynthesizeRequest) sdk.Speech {
 func FromSpeech(i *pluginv1.Installation, s sdk.Speech) *pluginv1.SynthesizeRequest {
 	return &pluginv1.SynthesizeRequest{
 		Installation: i, IdempotencyKey: s.IdempotencyKey, Text: s.Text, VoiceId: s.VoiceID, ModelId: s.ModelID,
-		Format: s.Format, Language: s.Language, Options: s.Options,
+		Format: s.Format, Language: s.Language, Options: s.Options, KnownKey: s.KnownKey,
 	}
 }
 
 // ToAudioHead reads what is known before the audio.
 func ToAudioHead(p *pluginv1.AudioHead) sdk.AudioHead {
-	return sdk.AudioHead{MIMEType: p.GetMimeType(), SampleRate: p.GetSampleRate(), ProviderRequestID: p.GetProviderRequestId()}
+	return sdk.AudioHead{MIMEType: p.GetMimeType(), SampleRate: p.GetSampleRate(), ProviderRequestID: p.GetProviderRequestId(), CacheKey: p.GetCacheKey()}
 }
 
 // FromAudioHead writes what is known before the audio.
 func FromAudioHead(h sdk.AudioHead) *pluginv1.AudioHead {
-	return &pluginv1.AudioHead{MimeType: h.MIMEType, SampleRate: h.SampleRate, ProviderRequestId: h.ProviderRequestID}
+	return &pluginv1.AudioHead{MimeType: h.MIMEType, SampleRate: h.SampleRate, ProviderRequestId: h.ProviderRequestID, CacheKey: h.CacheKey}
 }
 
 // ToAudioTail reads what is known after the audio.
