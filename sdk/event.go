@@ -125,11 +125,11 @@ type CallUpdate struct {
 	// "unknown"; empty for none. Evaluation is the same by criterion.
 	Verdict    string
 	Evaluation map[string]string
-	Duration                              time.Duration
-	Recording                             *MediaRef
-	Transcript                            []byte
-	Summary                               string
-	Collected                             map[string]string
+	Duration   time.Duration
+	Recording  *MediaRef
+	Transcript []byte
+	Summary    string
+	Collected  map[string]string
 }
 
 // TemplateUpdate is a change of a template's standing.
