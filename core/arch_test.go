@@ -70,9 +70,10 @@ var packages = map[string]grant{
 			"live outbox pluginhost postgres queue rbac rest secret team telemetry tenant",
 		sdk: "host", http: true,
 	},
-	"cli":        {imports: "app auth config demo embedded postgres rbac secret simulation telemetry tenant"},
-	"demo":       {imports: "app auth config embedded installation postgres rbac simulation tenant", sdk: "simulator"},
-	"simulation": {imports: "embedded", sdk: "simulator", env: "PATH TZ"}, // for the simulators' own programs
+	"cli":         {imports: "app auth config demo embedded pluginhost pluginstore postgres rbac secret simulation telemetry tenant"},
+	"demo":        {imports: "app auth config embedded installation postgres rbac simulation tenant", sdk: "simulator"},
+	"pluginstore": {sdk: "host"},
+	"simulation":  {imports: "embedded", sdk: "simulator", env: "PATH TZ"}, // for the simulators' own programs
 
 	// For tests.
 	"dbtest":     {imports: "embedded postgres", env: "STRATO_POSTGRES_BIN STRATO_POSTGRES_PACKAGES"},

@@ -170,9 +170,7 @@ func (s *supervisor) running(p *process) {
 	s.current = p
 	s.set(StateReady, time.Time{}, "")
 	s.host.work.Go(func() { s.watch(p) })
-	if !p.attached {
-		s.host.work.Go(func() { p.healthLoop(s.host.timing) })
-	}
+	s.host.work.Go(func() { p.healthLoop(s.host.timing) })
 }
 
 // notStarted decides what follows a start that failed. The lock is held.

@@ -35,7 +35,6 @@ type server[T any] struct {
 	secrets   *redact.Set
 	instances *instances[T]
 	metrics   *Metrics
-	debugged  bool // hosts come and go
 	inFlight  atomic.Int64
 
 	starting sync.Mutex
@@ -64,7 +63,7 @@ func newServer[T any](p Plugin[T], m *settings.Manifest, stderr io.Writer) (*ser
 func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 	s.starting.Lock()
 	defer s.starting.Unlock()
-	if s.env.Load() != nil && !s.debugged {
+	if s.env.Load() != nil {
 		return status.Error(codes.FailedPrecondition, "the plugin was started before")
 	}
 	operator := maps.Clone(r.GetOperatorSettings())
@@ -88,21 +87,16 @@ func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 			return status.Error(codes.FailedPrecondition, s.secrets.String(err.Error()))
 		}
 	}
-	every := s.instances.configure(r.GetInstanceIdleTtl().AsDuration(), int(min(r.GetMaxInstances(), 1<<20))) / 4
-	if old := s.env.Swap(env); old != nil {
-		s.restarted(old)
+	if d := r.GetInstanceIdleTtl().AsDuration(); d > 0 {
+		s.instances.ttl = d
 	}
+	if n := r.GetMaxInstances(); n > 0 {
+		s.instances.limit = int(n)
+	}
+	s.env.Store(env)
 	s.sweeping = make(chan struct{})
-	s.sweeper.Go(func() { s.sweep(s.sweeping, every) })
+	s.sweeper.Go(func() { s.sweep(s.sweeping, s.instances.ttl/4) })
 	return nil
-}
-
-// restarted lets go of what the host before had started.
-func (s *server[T]) restarted(old *Env) {
-	close(s.sweeping)
-	s.sweeper.Wait()
-	s.instances.clear()
-	old.HTTP.Close()
 }
 
 // sweep drops idle instances until stop is closed.

@@ -158,8 +158,12 @@ func (p *parts) checkDatabases(ctx context.Context) error {
 	return nil
 }
 
-func (p *parts) startPlugins(context.Context) error {
+func (p *parts) startPlugins(ctx context.Context) error {
 	dir, err := p.Config.Plugins()
+	if err != nil {
+		return err
+	}
+	store, err := p.Config.Store()
 	if err != nil {
 		return err
 	}
@@ -171,8 +175,16 @@ func (p *parts) startPlugins(context.Context) error {
 	if err != nil {
 		return err
 	}
+	log := p.log.With("component", "plugins")
+	watcher, err := pluginhost.NewWatcher(ctx, pluginhost.WatcherConfig{
+		DB: p.Pool.Control(), Node: node, Store: store, Log: log, Listen: p.listenForPlugins,
+	})
+	if err != nil {
+		return err
+	}
 	h, err := host.New(host.Config{
-		Dir: dir, RuntimeDir: filepath.Join(p.Config.Data, "plugins"), Logger: p.log.With("component", "plugins"),
+		Store: store, Pins: watcher.Pinned,
+		Dir: dir, RuntimeDir: filepath.Join(p.Config.Data, "plugins"), Logger: log,
 		NodeID: node, HostVersion: p.options.Version,
 		OperatorSettings: func(plugin string) map[string]string {
 			out := map[string]string{}
@@ -186,9 +198,11 @@ func (p *parts) startPlugins(context.Context) error {
 		},
 		OnExit: func(i host.Incident) {
 			p.log.Error("plugin ended", "plugin", i.Plugin, "version", i.Version, "summary", i.Summary(), "next", i.Next.String())
+			watcher.OnExit(i)
 		},
 		OnState: func(s host.Status) {
 			p.log.Info("plugin state", "plugin", s.Plugin, "state", s.State.String(), "reason", s.Reason)
+			watcher.OnState(s)
 		},
 		OnCall: pluginhost.Observe(p.metrics.Registry),
 	})
@@ -197,12 +211,29 @@ func (p *parts) startPlugins(context.Context) error {
 	}
 	p.metrics.MustRegister(pluginhost.Collector(h))
 	p.host = h
+	p.later(watcher.Leave)
 	p.later(h.Stop)
+	watcher.Attach(h)
+	if err := watcher.Round(ctx); err != nil { // what is wrong with one plugin does not keep the others
+		log.WarnContext(ctx, "plugins are not as they are pinned", "error", err)
+	}
+	p.run(watcher.Run)
 	p.registry = pluginhost.New(h)
 	p.later(func(context.Context) error { p.registry.Close(); return nil })
-	p.run(func(ctx context.Context) { p.registry.Mend(ctx, p.log.With("component", "plugins")) })
+	p.run(func(ctx context.Context) { p.registry.Mend(ctx, log) })
 	p.directory = installation.NewDirectory(p.Pool, secret.NewBox(p.ring, secret.NewTable(p.Pool.Control())))
 	return nil
+}
+
+// listenForPlugins opens the connection on which commands and other nodes tell
+// that plugins changed. Through a pooler that cannot notify, nothing arrives and
+// the change is seen half a minute later.
+func (p *parts) listenForPlugins(ctx context.Context) (*pgx.Conn, error) {
+	url, err := postgres.RoleURL(p.admin, postgres.RoleApp, p.roleKey)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.Connect(ctx, url)
 }
 
 // forgetKey is the channel on which nodes tell each other that an installation

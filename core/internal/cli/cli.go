@@ -40,7 +40,7 @@ func Run(ctx context.Context, args []string, s Streams, environ []string) error 
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.AddCommand(
-		p.serve(), p.demo(), p.migrate(), p.database(), p.tenant(), p.user(), p.keys(), p.doctor(), p.config(), p.simulate(),
+		p.serve(), p.demo(), p.migrate(), p.database(), p.tenant(), p.user(), p.keys(), p.doctor(), p.config(), p.simulate(), p.plugin(),
 		p.openapi(),
 	)
 	return root.ExecuteContext(ctx)

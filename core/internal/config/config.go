@@ -48,6 +48,9 @@ type Config struct {
 	SecretKeys secret.String `env:"SECRET_KEYS" show:"keys" help:"Master keys as id:base64,id:base64 of 32 bytes each; the first seals, all open. Needed with STRATO_DATABASE_URL; without it the file keys under STRATO_DATA is made."`
 
 	PluginDir      string `env:"PLUGIN_DIR" help:"Folder of plugins, one folder each. Empty is the folder plugins beside the program."`
+	PluginStore    string `env:"PLUGIN_STORE" help:"Folder of installed plugin releases, on each node. Empty is plugin-store under STRATO_DATA."`
+	PluginKeys     string `env:"PLUGIN_KEYS" help:"Keys of whom plugins are accepted from, as name:base64,name:base64 of Ed25519 public keys."`
+	PluginUnsigned bool   `env:"PLUGIN_UNSIGNED" help:"Whether plugins that nobody signed may be installed. For development only."`
 	PluginSettings string `env:"PLUGIN_SETTINGS" help:"Path of a JSON file with the operator's settings for plugins: {\"plugin\":{\"key\":\"value\"}}."`
 
 	Roles  []Role `env:"ROLES" envDefault:"api,worker" help:"What this process does: api, worker or both, separated by commas."`

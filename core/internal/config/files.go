@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,6 +72,39 @@ func (c Config) Plugins() (string, error) {
 		self = real
 	}
 	return filepath.Join(filepath.Dir(self), "plugins"), nil
+}
+
+// Store returns the folder of installed plugin releases.
+func (c Config) Store() (string, error) {
+	folder := c.PluginStore
+	if folder == "" {
+		folder = filepath.Join(c.Data, "plugin-store")
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return "", fmt.Errorf("find the plugin store; set STRATO_PLUGIN_STORE: %w", err)
+	}
+	return folder, nil
+}
+
+// TrustedKeys returns the Ed25519 public keys of STRATO_PLUGIN_KEYS, by name.
+func (c Config) TrustedKeys() (map[string]ed25519.PublicKey, error) {
+	keys := map[string]ed25519.PublicKey{}
+	for word := range strings.SplitSeq(c.PluginKeys, ",") {
+		if word = strings.TrimSpace(word); word == "" {
+			continue
+		}
+		name, text, _ := strings.Cut(word, ":")
+		raw, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(raw) != ed25519.PublicKeySize || name == "" {
+			return nil, fmt.Errorf("STRATO_PLUGIN_KEYS: %q is not name:base64 of an Ed25519 public key of 32 bytes", word)
+		}
+		if keys[name] != nil {
+			return nil, fmt.Errorf("STRATO_PLUGIN_KEYS: there are two keys named %q", name)
+		}
+		keys[name] = raw
+	}
+	return keys, nil
 }
 
 // OperatorSettings returns what the operator set for each plugin, possibly

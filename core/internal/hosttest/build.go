@@ -1,10 +1,12 @@
 package hosttest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -78,4 +80,25 @@ func build() (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// Release builds the plugin [Echo] in a mode of its own and returns the folder
+// with it: "v2" is its next version, "other" is refused by its host.
+func Release(t testing.TB, mode string) string {
+	t.Helper()
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	require.NoError(t, err)
+	from := filepath.Join(strings.TrimSpace(string(root)), "sdk/internal/testplugin")
+	manifest, err := os.ReadFile(filepath.Join(from, "plugin.json"))
+	require.NoError(t, err)
+	if mode == "v2" {
+		manifest = bytes.Replace(manifest, []byte("1.2.3"), []byte("2.0.0"), 1)
+	}
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "plugin.json"), manifest, 0o600))
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w -X main.mode="+mode, "-o", filepath.Join(folder, Echo), ".")
+	cmd.Dir = from
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return folder
 }

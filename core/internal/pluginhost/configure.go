@@ -186,7 +186,7 @@ func (c *Configurator) SetState(ctx context.Context, t installation.Target, to i
 // validate asks the plugin about settings without the network.
 func (r *Registry) validate(ctx context.Context, l *installation.Live) error {
 	var resp *pluginv1.ValidateSettingsResponse
-	err := r.call(ctx, l.Plugin, func(c *host.Clients) (err error) {
+	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
 		resp, err = c.Provider.ValidateSettings(ctx, &pluginv1.ValidateSettingsRequest{Installation: Wire(l)})
 		return err
 	})
@@ -211,7 +211,7 @@ func (r *Registry) validate(ctx context.Context, l *installation.Live) error {
 // routing keys that the provider confirmed with these credentials.
 func (r *Registry) Check(ctx context.Context, l *installation.Live, deep bool) (installation.Health, []installation.Key, error) {
 	var resp *pluginv1.CheckInstallationResponse
-	err := r.call(ctx, l.Plugin, func(c *host.Clients) (err error) {
+	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
 		resp, err = c.Provider.CheckInstallation(ctx, &pluginv1.CheckInstallationRequest{Installation: Wire(l), Deep: deep})
 		return err
 	})

@@ -54,6 +54,9 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, s := range c.host.Statuses() {
+		if s.Canary {
+			continue // the labels are of the plugin's own process
+		}
 		up := 1.0
 		switch s.State {
 		case host.StateBackoff, host.StateQuarantined, host.StateRefused:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/installation"
+	"github.com/stratohub/strato/core/internal/tenant"
 	"github.com/stratohub/strato/sdk/host"
 	"github.com/stratohub/strato/sdk/pluginv1"
 	"github.com/stratohub/strato/sdk/settings"
@@ -112,10 +113,15 @@ func (r *Registry) Schema(p host.Release) (*settings.Schema, error) {
 	return s, nil
 }
 
-// call runs f with the plugin's clients. An error of the machinery becomes
-// ErrUnavailable, so that callers keep the work.
-func (r *Registry) call(ctx context.Context, plugin string, f func(*host.Clients) error) error {
-	clients, release, err := r.host.Acquire(ctx, plugin)
+// call runs f with the clients of the plugin that serves a tenant; nil is a call
+// for no tenant. An error of the machinery becomes ErrUnavailable, so that
+// callers keep the work.
+func (r *Registry) call(ctx context.Context, plugin string, t *tenant.ID, f func(*host.Clients) error) error {
+	whose := ""
+	if t != nil {
+		whose = t.String()
+	}
+	clients, release, err := r.host.AcquireFor(ctx, plugin, whose)
 	if err != nil {
 		return ErrUnavailable.With(err)
 	}
@@ -194,7 +200,7 @@ func (r *Registry) handleBatch(_ installation.Target, items []*handling) ([]*plu
 	}
 	req.Installation = Wire(live)
 	var resp *pluginv1.HandleWebhooksResponse
-	err := r.call(ctx, live.Plugin, func(c *host.Clients) (err error) {
+	err := r.call(ctx, live.Plugin, &live.Tenant.ID, func(c *host.Clients) (err error) {
 		resp, err = c.Webhook.HandleWebhooks(ctx, req)
 		return err
 	})
@@ -211,7 +217,7 @@ func (r *Registry) routeBatch(plugin string, items []*pluginv1.WebhookRoute) ([]
 	ctx, cancel := context.WithTimeout(context.Background(), webhookDeadline)
 	defer cancel()
 	var resp *pluginv1.RouteWebhooksResponse
-	err := r.call(ctx, plugin, func(c *host.Clients) (err error) {
+	err := r.call(ctx, plugin, nil, func(c *host.Clients) (err error) {
 		resp, err = c.Webhook.RouteWebhooks(ctx, &pluginv1.RouteWebhooksRequest{Requests: items})
 		return err
 	})
@@ -228,7 +234,7 @@ func (r *Registry) routeBatch(plugin string, items []*pluginv1.WebhookRoute) ([]
 func (r *Registry) Send(ctx context.Context, l *installation.Live, req *pluginv1.SendRequest) (*pluginv1.SendResponse, error) {
 	req.Installation = Wire(l)
 	var resp *pluginv1.SendResponse
-	err := r.call(ctx, l.Plugin, func(c *host.Clients) (err error) {
+	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
 		resp, err = c.Channel.Send(ctx, req)
 		return err
 	})
