@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -65,6 +66,9 @@ func deadlines() map[string]time.Duration {
 		pluginv1.LeadSourceService_PullLeads_FullMethodName:        30 * s,
 	}
 }
+
+// errLate ends a stream whose first audio did not come in time.
+var errLate = status.Error(codes.DeadlineExceeded, "the plugin gave no audio in time")
 
 // calls watches the calls of one process: deadlines, secrets, what is in flight.
 type calls struct {
@@ -176,7 +180,7 @@ func (one *call) describe(to []CallInFlight) []CallInFlight {
 
 // bounded gives ctx the method's deadline, unless it has a sooner one.
 func (c *calls) bounded(ctx context.Context, method string) (context.Context, context.CancelFunc) {
-	if d, ok := c.process.host.deadlines[method]; ok {
+	if d, ok := c.process.host.deadlines[method]; ok && !c.process.attached {
 		return context.WithTimeout(ctx, d)
 	}
 	return context.WithCancel(ctx)
@@ -225,7 +229,22 @@ func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clie
 	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel, done: done}
 	// However the stream ends, its context ends with it.
 	context.AfterFunc(s.Context(), func() { w.finish(status.FromContextError(context.Cause(s.Context())).Err()) })
+	w.watchFirst()
 	return w, nil
+}
+
+// watchFirst ends a stream of speech whose first audio does not come in time:
+// someone waits to hear it.
+func (w *watchedStream) watchFirst() {
+	if w.method != pluginv1.VoiceService_Synthesize_FullMethodName || w.calls.process.attached {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.first = time.AfterFunc(w.calls.process.host.timing.FirstAudio, func() {
+		w.late.Store(true)
+		w.finish(nil)
+	})
 }
 
 // watchedStream ends the call with the stream.
@@ -236,7 +255,10 @@ type watchedStream struct {
 	cancel context.CancelFunc
 	done   <-chan struct{} // closed when the caller wants no more
 
+	late atomic.Bool // the first audio did not come in time
+
 	mu    sync.Mutex
+	first *time.Timer // nil unless the first audio is awaited
 	begun func(error)
 	over  bool
 }
@@ -254,10 +276,25 @@ func (w *watchedStream) SendMsg(m any) error {
 // RecvMsg ends the call with the last message.
 func (w *watchedStream) RecvMsg(m any) error {
 	err := asLost(w.done, w.ClientStream.RecvMsg(m))
+	if err != nil && w.late.Load() {
+		err = errLate
+	}
+	if p, ok := m.(*pluginv1.SynthesizeResponse); ok && err == nil && p.GetHead() == nil {
+		w.heard()
+	}
 	if err != nil {
 		w.finish(err)
 	}
 	return err
+}
+
+// heard says that audio came.
+func (w *watchedStream) heard() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first != nil {
+		w.first.Stop()
+	}
 }
 
 func (w *watchedStream) finish(err error) {
@@ -267,7 +304,13 @@ func (w *watchedStream) finish(err error) {
 		return
 	}
 	w.over = true
+	if w.first != nil {
+		w.first.Stop()
+	}
 	w.cancel()
+	if w.late.Load() {
+		err = errLate
+	}
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}

@@ -35,6 +35,8 @@ type child struct {
 	pid  int
 	done chan struct{} // closed when the process is gone
 	end  *os.ProcessState
+	// leave is closed to let go of a process that is not ours; nil for our own.
+	leave chan struct{}
 
 	mu     sync.Mutex
 	reaped bool
@@ -127,11 +129,25 @@ func (c *child) wait() {
 	close(c.done)
 }
 
-// letGo closes the lifeline, upon which the SDK leaves.
-func (c *child) letGo() { c.let.Do(func() { _ = c.lifeline.Close() }) }
+// letGo closes the lifeline, upon which the SDK leaves. A process that is not
+// ours goes on.
+func (c *child) letGo() {
+	c.let.Do(func() {
+		if c.leave != nil {
+			close(c.leave)
+			return
+		}
+		_ = c.lifeline.Close()
+	})
+}
 
-// kill ends the process and its group. It returns at once and may be repeated.
+// kill ends the process and its group, unless it is not ours. It returns at
+// once and may be repeated.
 func (c *child) kill() {
+	if c.leave != nil {
+		c.letGo()
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pid != 0 && !c.reaped {

@@ -45,6 +45,12 @@ type Config struct {
 	// Pins gives the pins of all plugins; it is asked at each [Host.Scan]. A
 	// plugin that it does not name is taken from Dir. Nil pins nothing.
 	Pins func() map[string]Pin
+	// Dev allows what only a developer's machine may do: Reattach.
+	Dev bool
+	// Reattach has programs to use in place of a process of the host's own, by
+	// plugin: see [ParseReattach]. They are neither verified, encrypted, watched
+	// nor ended, and calls of theirs have no deadline. It needs Dev.
+	Reattach map[string]Reattach
 	// OnExit hears of each process that ended, or did not start, against the
 	// host's will. OnState hears of each change of state. Both are called from
 	// one goroutine, in order, and may call the host.
@@ -75,6 +81,8 @@ type Timing struct {
 	// Drain is what calls under way get to end when a process is replaced: 30 s.
 	// DrainStreams is what streams get, 2 min.
 	Drain, DrainStreams time.Duration
+	// FirstAudio is what speech gets until its first audio comes: 10 s.
+	FirstAudio time.Duration
 	// Kill is what a process gets to leave by itself before it is killed: 3 s.
 	Kill time.Duration
 }
@@ -102,6 +110,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.ProbeEvery, 30*time.Minute)
 	set(&t.Drain, 30*time.Second)
 	set(&t.DrainStreams, 2*time.Minute)
+	set(&t.FirstAudio, 10*time.Second)
 	set(&t.Kill, 3*time.Second)
 	return t
 }
@@ -133,6 +142,9 @@ type Host struct {
 func New(c Config) (*Host, error) {
 	if c.Dir == "" || c.RuntimeDir == "" {
 		return nil, errors.New("a plugin host needs Dir and RuntimeDir")
+	}
+	if len(c.Reattach) > 0 && !c.Dev {
+		return nil, errors.New("a plugin host attaches to programs that are debugged only in development: set Dev")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

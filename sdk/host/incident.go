@@ -92,6 +92,10 @@ func (p *process) postMortem() Incident {
 		Uptime: time.Since(p.startedAt).Round(time.Millisecond), Stderr: stderr, InFlight: p.calls.atEnd(),
 		ExitCode: p.child.end.ExitCode(), Cause: CauseExit,
 	}
+	if p.attached {
+		i.Detail = "it was not this host's process"
+		return i
+	}
 	if w, ok := p.child.end.Sys().(syscall.WaitStatus); ok && w.Signaled() {
 		i.Signal, i.Cause = w.Signal().String(), CauseSignal
 	}

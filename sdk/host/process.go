@@ -37,9 +37,11 @@ type process struct {
 	output     *output
 	sockets    string
 	startedAt  time.Time
-	letGo      atomic.Bool // we want it to end
-	hung       atomic.Bool // it was killed for not answering
-	connected  bool        // the client has a connection to close
+	letGo      atomic.Bool      // we want it to end
+	hung       atomic.Bool      // it was killed for not answering
+	connected  bool             // the client has a connection to close
+	attached   bool             // its developer started it, and may be debugging it
+	conn       *grpc.ClientConn // of an attached process alone
 
 	mu     sync.Mutex
 	refs   int
@@ -68,6 +70,9 @@ func (f *startFailure) Error() string { return f.incident.Summary() }
 func (h *Host) launch(ctx context.Context, s *supervisor, r Release) (*process, error) {
 	if r.Problem != "" {
 		return nil, refuse("%s", r.Problem)
+	}
+	if at, ok := h.config.Reattach[r.Name]; ok {
+		return h.attach(ctx, s, r, at)
 	}
 	binary, problem := openBinary(r.Path)
 	if problem != "" {
@@ -135,12 +140,7 @@ func (p *process) comeUp(ctx context.Context, binary *os.File) error {
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.sockets},
 		SyncStdout:       p.output.stray("stdout"),
 		SyncStderr:       p.output.stray("stderr"),
-		GRPCDialOptions: []grpc.DialOption{
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(handshake.MaxMessage), grpc.MaxCallSendMsgSize(handshake.MaxMessage)),
-			// A call is made once: whether to make it again is the core's to say.
-			grpc.WithDisableRetry(),
-			grpc.WithUnaryInterceptor(p.calls.unary), grpc.WithStreamInterceptor(p.calls.stream),
-		},
+		GRPCDialOptions:  p.dialOptions(),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
 			c, err := newChild(p.disk.Name, binary, p.disk.Manifest.MemoryMiB, p.host.spawn, spec)
 			if err != nil {
@@ -256,6 +256,10 @@ func (p *process) bury() Incident {
 		// if there was no connection.
 		if p.connected {
 			p.client.Kill()
+		}
+		if p.attached {
+			p.disconnect()
+			return
 		}
 		_ = os.RemoveAll(p.sockets)
 		_ = os.Remove(recordPath(p.host.config.RuntimeDir, p.child.pid))

@@ -196,6 +196,43 @@ func TestSpeechIsCancelled(t *testing.T) {
 	}
 }
 
+// Speech that does not begin is given up; speech that has begun may take its time.
+func TestSpeechMustBegin(t *testing.T) {
+	t.Parallel()
+
+	timing := quick()
+	timing.FirstAudio = 2 * time.Second
+	var mu sync.Mutex
+	var ends []codes.Code
+	h := echo(t, host.Config{Timing: timing, OnCall: func(c host.Call) {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Method == "Synthesize" {
+			ends = append(ends, c.Code)
+		}
+	}})
+	s := remote(t, h).Speaker(installation("i", 1, "a", "token-1234"))
+	ended := filepath.Join(t.TempDir(), "ended")
+	audio, err := s.Synthesize(t.Context(), sdk.Speech{Text: "silent " + ended})
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, audio.Body)
+	require.Equal(t, codes.DeadlineExceeded, grpcstatus.Code(err))
+	require.Eventually(t, func() bool { _, err := os.Stat(ended); return err == nil }, 10*time.Second, time.Millisecond)
+	require.NoError(t, audio.Body.Close())
+
+	audio, err = s.Synthesize(t.Context(), sdk.Speech{Text: "listen " + filepath.Join(t.TempDir(), "ended")})
+	require.NoError(t, err)
+	_, err = io.ReadFull(audio.Body, make([]byte, 10))
+	require.NoError(t, err)
+	require.Never(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(ends) > 1 }, 2500*time.Millisecond, 10*time.Millisecond)
+	_, err = io.ReadFull(audio.Body, make([]byte, 100_000))
+	require.NoError(t, err)
+	require.NoError(t, audio.Body.Close())
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, codes.DeadlineExceeded, ends[0])
+}
+
 func TestTelephone(t *testing.T) {
 	t.Parallel()
 

@@ -170,7 +170,9 @@ func (s *supervisor) running(p *process) {
 	s.current = p
 	s.set(StateReady, time.Time{}, "")
 	s.host.work.Go(func() { s.watch(p) })
-	s.host.work.Go(func() { p.healthLoop(s.host.timing) })
+	if !p.attached {
+		s.host.work.Go(func() { p.healthLoop(s.host.timing) })
+	}
 }
 
 // notStarted decides what follows a start that failed. The lock is held.

@@ -243,6 +243,27 @@ func (c *instances[T]) forget(id string) {
 	}
 }
 
+// configure changes the limits, of which zero keeps what is, and returns for
+// how long an unused instance is kept.
+func (c *instances[T]) configure(ttl time.Duration, limit int) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ttl > 0 {
+		c.ttl = ttl
+	}
+	if limit > 0 {
+		c.limit = limit
+	}
+	return c.ttl
+}
+
+// clear drops all installations.
+func (c *instances[T]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.evict(len(c.entries))
+}
+
 // size returns how many installations are held, and the counters.
 func (c *instances[T]) size() (int, cacheStats) {
 	c.mu.Lock()

@@ -83,7 +83,8 @@ type Env struct {
 
 // Main serves p until the core lets go, and exits. Called by hand the program
 // explains itself, prints its manifest or writes it to a file (manifest [FILE]),
-// or simulates its provider (simulate WORDS…).
+// simulates its provider (simulate WORDS…), or waits for a core that is told to
+// attach to it, so that it can run under a debugger (-debug).
 func Main[T any](p Plugin[T]) {
 	os.Exit(run(p, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -105,9 +106,11 @@ func run[T any](p Plugin[T], args []string, stdout, stderr io.Writer) int {
 			return 2
 		}
 		return p.Simulate(args[1:])
+	case len(args) == 1 && (args[0] == "-debug" || args[0] == "--debug"):
+		return serveDebug(p, m, os.Stdout, os.Stderr)
 	case os.Getenv(handshake.CookieKey) != handshake.CookieValue || len(args) > 0:
 		_, _ = fmt.Fprintf(stderr, "This is the Strato plugin %s %s. Strato starts it by itself from its plugin folder, "+
-			"bin/plugins/%s; there is nothing to run by hand but:\n  %s manifest [FILE]", m.ID, m.Version, m.ID, m.ID)
+			"bin/plugins/%s; there is nothing to run by hand but:\n  %s manifest [FILE]\n  %s -debug", m.ID, m.Version, m.ID, m.ID, m.ID)
 		if p.Simulate != nil {
 			_, _ = fmt.Fprintf(stderr, "\n  %s simulate WORDS…", m.ID)
 		}

@@ -35,6 +35,7 @@ type server[T any] struct {
 	secrets   *redact.Set
 	instances *instances[T]
 	metrics   *Metrics
+	debugged  bool // hosts come and go
 	inFlight  atomic.Int64
 
 	starting sync.Mutex
@@ -63,7 +64,7 @@ func newServer[T any](p Plugin[T], m *settings.Manifest, stderr io.Writer) (*ser
 func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 	s.starting.Lock()
 	defer s.starting.Unlock()
-	if s.env.Load() != nil {
+	if s.env.Load() != nil && !s.debugged {
 		return status.Error(codes.FailedPrecondition, "the plugin was started before")
 	}
 	operator := maps.Clone(r.GetOperatorSettings())
@@ -87,16 +88,21 @@ func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 			return status.Error(codes.FailedPrecondition, s.secrets.String(err.Error()))
 		}
 	}
-	if d := r.GetInstanceIdleTtl().AsDuration(); d > 0 {
-		s.instances.ttl = d
+	every := s.instances.configure(r.GetInstanceIdleTtl().AsDuration(), int(min(r.GetMaxInstances(), 1<<20))) / 4
+	if old := s.env.Swap(env); old != nil {
+		s.restarted(old)
 	}
-	if n := r.GetMaxInstances(); n > 0 {
-		s.instances.limit = int(n)
-	}
-	s.env.Store(env)
 	s.sweeping = make(chan struct{})
-	s.sweeper.Go(func() { s.sweep(s.sweeping, s.instances.ttl/4) })
+	s.sweeper.Go(func() { s.sweep(s.sweeping, every) })
 	return nil
+}
+
+// restarted lets go of what the host before had started.
+func (s *server[T]) restarted(old *Env) {
+	close(s.sweeping)
+	s.sweeper.Wait()
+	s.instances.clear()
+	old.HTTP.Close()
 }
 
 // sweep drops idle instances until stop is closed.
