@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -180,7 +181,10 @@ func storable(req *http.Request, body []byte) error {
 	if !fits(req.URL.Path) {
 		return ErrNotFound
 	}
-	query := req.URL.Query()
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil { // what it leaves out would be a filter or a page that is not applied
+		f = f.In(fault.Query, "", "cannot be read: a % without two hexadecimal digits, or a semicolon")
+	}
 	for name, values := range query {
 		if !fits(name) || slices.ContainsFunc(values, func(v string) bool { return !fits(v) }) {
 			f = f.In(fault.Query, "/"+escape(strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", ""), "")), "holds characters that cannot be stored")

@@ -136,6 +136,19 @@ func TestTenantLabelsStayBounded(t *testing.T) {
 	require.LessOrEqual(t, len(labels(t, r)), 4)
 }
 
+func TestNobodyTakesNoPlace(t *testing.T) {
+	t.Parallel()
+
+	r := prometheus.NewRegistry()
+	set := telemetry.NewTenants(1, name)
+	calls := set.NewCounter(r, prometheus.CounterOpts{Name: "calls_total", Help: "Calls."})
+	one := tenants(1)[0]
+	calls.Add(uuid.Nil, 5)
+	calls.Add(one, 2)
+	set.Rebalance()
+	require.Equal(t, map[string]float64{name(one): 2}, labels(t, r))
+}
+
 func TestNoPlacesAtAll(t *testing.T) {
 	t.Parallel()
 

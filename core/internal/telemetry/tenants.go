@@ -113,8 +113,12 @@ func (t *Tenants) Rebalance() {
 }
 
 // write counts activity and calls f with the tenant's label while the label
-// cannot be taken away, so that no series is left behind.
+// cannot be taken away, so that no series is left behind. What belongs to no
+// tenant is passed over: it would take a tenant's place.
 func (t *Tenants) write(tenant uuid.UUID, f func(label string)) {
+	if tenant == uuid.Nil {
+		return
+	}
 	counter, ok := t.active.Load(tenant)
 	if !ok {
 		counter, _ = t.active.LoadOrStore(tenant, new(atomic.Int64))
