@@ -292,6 +292,33 @@ func unpark(ctx context.Context, s tenant.Scope, list ...*Message) error {
 	return nil
 }
 
+// absorb takes the echo of a message that came before the provider's answer to
+// the message itself: it is the same one, and its ticks stay.
+func absorb(ctx context.Context, s tenant.Scope, m *Message) error {
+	echoes := []Message{}
+	err := s.Query(ctx, &echoes, `
+		delete from crm.messages
+		where tenant_id = $1 and account_id = $2 and external_id = $3 and id <> $4 and direction = 'out' and author = 'provider'
+		returning status, failure_code, failure_detail, provider_code, sent_at, delivered_at, read_at, failed_at`,
+		s.Tenant(), m.AccountID, m.ExternalID, m.ID)
+	if err != nil {
+		return fmt.Errorf("take the echo of message %s: %w", m.ID, err)
+	}
+	for _, e := range echoes {
+		at := map[State]time.Time{Sent: e.SentAt, Delivered: e.DeliveredAt, Read: e.ReadAt, Failed: e.FailedAt}
+		// The echo's own state first: those behind it only add their times.
+		for _, state := range []State{e.Status, Sent, Delivered, Read, Failed} {
+			if !at[state].IsZero() {
+				m.advance(Update{
+					Status: state, OccurredAt: at[state],
+					FailureCode: e.FailureCode, FailureDetail: e.FailureDetail, ProviderCode: e.ProviderCode,
+				})
+			}
+		}
+	}
+	return nil
+}
+
 // failedEvent tells that a message will not arrive.
 func failedEvent(m *Message) event.Event {
 	return event.Event{

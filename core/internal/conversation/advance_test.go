@@ -11,6 +11,34 @@ import (
 	"github.com/stratohub/strato/core/internal/tenant"
 )
 
+func TestEchoBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+
+	b, v := talk(t)
+	m := b.send(t, v, "hola")
+	b.claim(t, v)
+	echo := b.message("5491160001234", "wamid.out", "hola")
+	echo.Echo = true
+	b.receive(t, echo)
+	b.do(t, func(ctx context.Context, s tenant.Scope) error {
+		return conversation.Advance(ctx, s, []conversation.Update{{
+			Account: b.account, ExternalID: "wamid.out", Status: conversation.Read, OccurredAt: b.now,
+		}})
+	})
+	b.do(t, func(ctx context.Context, s tenant.Scope) error {
+		return conversation.Accepted(ctx, s, m.ID, "wamid.out", nil)
+	})
+	b.receive(t, echo)
+
+	list := b.messages(t, v)
+	require.Len(t, list, 2, "the question and one answer")
+	require.Equal(t, m.ID, list[0].ID)
+	require.Equal(t, conversation.Read, list[0].Status)
+	require.Equal(t, "wamid.out", list[0].ExternalID)
+	require.Equal(t, conversation.ByUser, list[0].Author)
+	require.False(t, list[0].ReadAt.IsZero())
+}
+
 func TestAdvance(t *testing.T) {
 	t.Parallel()
 
