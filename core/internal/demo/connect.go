@@ -71,14 +71,23 @@ func (w *World) installation(ctx context.Context, a *app.App, t tenant.Tenant, p
 	return n, true, err
 }
 
-// play lets the first customers write. A provider whose customers cannot is left
-// alone.
-func (w *World) play(ctx context.Context, t tenant.Tenant, s *simulation.Simulator, lines []line) {
+// play lets the first customers write, each to one of the providers in turn. A
+// provider whose customers cannot write is left alone.
+func (w *World) play(ctx context.Context, t tenant.Tenant, list []*simulation.Simulator, lines []line) {
+	if len(list) == 0 {
+		return
+	}
 	w.progress("the first customers write to " + t.Name)
-	for _, l := range lines {
-		_, err := s.Say(ctx, map[string]string{"to": t.Slug, "from": l.phone, "name": l.name, "text": l.text})
+	for n, l := range lines {
+		var err error
+		for k := range list {
+			s := list[(n+k)%len(list)]
+			if _, err = s.Say(ctx, map[string]string{"to": t.Slug, "from": l.phone, "name": l.name, "text": l.text}); err == nil {
+				break
+			}
+		}
 		if err != nil {
-			w.log.WarnContext(ctx, "a demo customer could not write", "plugin", s.Plugin, "error", err)
+			w.log.WarnContext(ctx, "a demo customer could not write", "tenant", t.Slug, "error", err)
 		}
 	}
 }

@@ -151,15 +151,17 @@ func (w *World) Populate(ctx context.Context, a *app.App) error {
 		return err
 	}
 	for n, t := range tenants {
+		var fresh []*simulation.Simulator
 		for _, s := range w.simulators {
-			fresh, err := w.connect(ctx, a, t, s)
+			isNew, err := w.connect(ctx, a, t, s)
 			if err != nil {
 				return fmt.Errorf("connect agency %s to the simulator of %s: %w", t.Slug, s.Plugin, err)
 			}
-			if fresh {
-				w.play(ctx, t, s, agencies[n].greets)
+			if isNew {
+				fresh = append(fresh, s)
 			}
 		}
+		w.play(ctx, t, fresh, agencies[n].greets)
 	}
 	return nil
 }
