@@ -110,6 +110,9 @@ type Routing struct {
 
 // WebhookHandler verifies and translates webhooks. An error that is not a
 // failure counts as the plugin's fault; a failure of code Malformed is answered 400.
+// Beside any other failure a Verified result has the request kept and handed in
+// again, for plugins that ask the provider before they know what happened;
+// without it the caller is asked to send the request again.
 type WebhookHandler interface {
 	HandleWebhook(ctx context.Context, w Webhook) (WebhookResult, error)
 }

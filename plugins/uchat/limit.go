@@ -111,6 +111,13 @@ func (c *cache[T]) put(key string, v T, now time.Time) {
 	c.items[key] = cached[T]{v, now.Add(c.keep)}
 }
 
+// clear forgets everything.
+func (c *cache[T]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.items)
+}
+
 // drop forgets a value.
 func (c *cache[T]) drop(key string) {
 	c.mu.Lock()

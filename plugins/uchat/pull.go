@@ -78,6 +78,8 @@ func (c *channel) history(ctx context.Context, userNS string, since time.Time) (
 	if err := c.api.do(ctx, call{path: "/subscriber/chat-messages", query: q, patient: true}, &list); err != nil {
 		return nil, err
 	}
+	// They come newest first, and their times are whole seconds.
+	slices.Reverse(list.Items)
 	slices.SortStableFunc(list.Items, func(a, b chatMessage) int { return a.at(time.Time{}).Compare(b.at(time.Time{})) })
 	return list.Items, nil
 }

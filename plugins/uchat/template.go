@@ -48,8 +48,8 @@ func (t template) keys() []string {
 	return out
 }
 
-func (c *channel) listTemplates(ctx context.Context, name string, page int) ([]template, error) {
-	var list many[template]
+func (c *channel) listTemplates(ctx context.Context, name string, page int) ([]listed, error) {
+	var list many[listed]
 	q := url.Values{"limit": {strconv.Itoa(pageSize)}, "page": {strconv.Itoa(page)}}
 	if name != "" {
 		q.Set("name", name)
@@ -70,7 +70,8 @@ func (c *channel) templateOf(ctx context.Context, name, language string) (templa
 		if err != nil {
 			return template{}, unsent(err)
 		}
-		for _, t := range list {
+		for _, l := range list {
+			t := l.template
 			if string(t.Name) == name && strings.EqualFold(strings.ReplaceAll(string(t.Language), "-", "_"), strings.ReplaceAll(language, "-", "_")) {
 				c.templates.put(key, t, c.now())
 				return t, nil

@@ -60,7 +60,8 @@ func (w *webhooks[T]) HandleWebhooks(ctx context.Context, r *pluginv1.HandleWebh
 			err = failure.New(failure.Unsupported, "the webhook holds %d events, more than %d", len(result.Events), maxEvents)
 		}
 		if err != nil {
-			out.Results[i] = &pluginv1.WebhookResult{Failure: refusal(log, "HandleWebhooks", err, failure.NotSent)}
+			// Verified goes along: what is known to be the provider's may be kept for later.
+			out.Results[i] = &pluginv1.WebhookResult{Verified: result.Verified, Failure: refusal(log, "HandleWebhooks", err, failure.NotSent)}
 			continue
 		}
 		out.Results[i] = wire.FromWebhookResult(result)

@@ -71,8 +71,8 @@ func (w *World) installation(ctx context.Context, a *app.App, t tenant.Tenant, p
 	return n, true, err
 }
 
-// play lets the first customers write, each to one of the providers in turn. A
-// provider whose customers cannot write is left alone.
+// play lets the first customers write, each by one of the channels in turn. A
+// simulator whose customers cannot write is left alone.
 func (w *World) play(ctx context.Context, t tenant.Tenant, list []*simulation.Simulator, lines []line) {
 	if len(list) == 0 {
 		return

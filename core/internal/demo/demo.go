@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/stratohub/strato/core/internal/rbac"
 	"github.com/stratohub/strato/core/internal/simulation"
 	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/settings"
 )
 
 // Password is that of every demo login. It exists in the demo only.
@@ -72,6 +74,8 @@ type World struct {
 
 	mu         sync.Mutex
 	simulators []*simulation.Simulator
+	// channels are the plugins with simulators by which customers can write.
+	channels []string
 }
 
 // New returns a world in which nothing runs yet.
@@ -100,6 +104,9 @@ func (w *World) StartSimulators(ctx context.Context) error {
 		}
 		w.mu.Lock()
 		w.simulators = append(w.simulators, s)
+		if r.Manifest.Has(settings.Channel) {
+			w.channels = append(w.channels, r.Name)
+		}
 		w.mu.Unlock()
 	}
 	return nil
@@ -157,7 +164,7 @@ func (w *World) Populate(ctx context.Context, a *app.App) error {
 			if err != nil {
 				return fmt.Errorf("connect agency %s to the simulator of %s: %w", t.Slug, s.Plugin, err)
 			}
-			if isNew {
+			if isNew && slices.Contains(w.channels, s.Plugin) {
 				fresh = append(fresh, s)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 
 // Echo is the plugin that does what a message or a webhook says: "exit" ends its
 // process, "wait FILE" waits until the file is gone, "refuse" and "fail" are
-// failures. Its settings are account and token.
+// failures, "later" wants to see a webhook a second time. Its settings are account and token.
 const Echo = "echo"
 
 // Provider is the plugin that comes with a simulator of its provider.

@@ -164,7 +164,14 @@ func (h *Handler) deliver(ctx context.Context, p host.Release, live *installatio
 		return answer{spoolResponse(p), "spooled"}, nil
 	}
 	if f := result.GetFailure(); f != nil { // before the signature: it may not have come to that
-		return answer{}, refused(f)
+		if !result.GetVerified() || hopeless(f) || d.GetRequest().GetMethod() != http.MethodPost {
+			return answer{}, refused(f)
+		}
+		h.Log.InfoContext(ctx, "webhook kept for later", "plugin", p.Name, "tenant", live.Tenant.ID, "reason", pluginhost.CodeName(f))
+		if err := h.keep(ctx, live, d, nil); err != nil {
+			return answer{}, err
+		}
+		return answer{spoolResponse(p), "spooled"}, nil
 	}
 	if !result.GetVerified() {
 		return answer{}, ErrUnverified

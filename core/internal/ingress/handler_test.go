@@ -176,6 +176,19 @@ func TestDirect(t *testing.T) {
 		require.Zero(t, b.rows(t, b.Agency.ID))
 	})
 
+	t.Run("what is the provider's but cannot be read yet is kept and shown again", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		status, _ := post(t, b.address(t, hosttest.Echo, b.Echo(t)), []byte("later"))
+		require.Equal(t, 200, status)
+		refs := b.waiting(t)
+		require.Len(t, refs, 1)
+		require.Equal(t, "raw", b.state(t, refs[0]).State)
+		require.NoError(t, b.work(t, refs...))
+		require.Equal(t, "done", b.state(t, refs[0]).State)
+	})
+
 	t.Run("a sender that stops sending is not waited for", func(t *testing.T) {
 		t.Parallel()
 

@@ -78,6 +78,9 @@ func (e *echo) HandleWebhook(ctx context.Context, w sdk.Webhook) (sdk.WebhookRes
 	case "operator":
 		return sdk.WebhookResult{Verified: true, Response: sdk.Response{Body: []byte(e.env.Operator["app_secret"])}}, nil
 	}
+	if string(w.Request.Body) == "later" && !w.Replay {
+		return sdk.WebhookResult{Verified: true}, failure.New(failure.Temporary, "ask me again")
+	}
 	if err := e.obey(ctx, string(w.Request.Body)); err != nil {
 		return sdk.WebhookResult{}, err
 	}
