@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -75,7 +76,7 @@ func isSet(v string) bool { return v != "" && v != "0" && v != "false" }
 
 func listOf(v string) []string {
 	var out []string
-	for _, one := range strings.Split(v, ",") {
+	for one := range strings.SplitSeq(v, ",") {
 		if one = strings.TrimSpace(one); one != "" {
 			out = append(out, one)
 		}
@@ -197,9 +198,7 @@ func (c *channel) callHook(ctx context.Context, userNS string, what map[string]a
 		return refusal(failure.InvalidRequest, failure.Tenant, "the settings name no inbound webhook")
 	}
 	body := object{"user_ns": userNS}
-	for k, v := range what {
-		body[k] = v
-	}
+	maps.Copy(body, what)
 	return c.api.do(ctx, call{path: hookPath + c.account.InboundWebhook, body: body, open: true}, nil)
 }
 

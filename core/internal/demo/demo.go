@@ -21,7 +21,6 @@ import (
 	"github.com/stratohub/strato/core/internal/rbac"
 	"github.com/stratohub/strato/core/internal/simulation"
 	"github.com/stratohub/strato/core/internal/tenant"
-	"github.com/stratohub/strato/sdk/settings"
 )
 
 // Password is that of every demo login. It exists in the demo only.
@@ -104,7 +103,7 @@ func (w *World) StartSimulators(ctx context.Context) error {
 		}
 		w.mu.Lock()
 		w.simulators = append(w.simulators, s)
-		if r.Manifest.Has(settings.Channel) {
+		if r.Manifest.Has("channel") {
 			w.channels = append(w.channels, r.Name)
 		}
 		w.mu.Unlock()
