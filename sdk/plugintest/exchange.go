@@ -34,7 +34,7 @@ func (w *world) hear(ctx context.Context, a *account, text string) (*pluginv1.Ht
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return nil, errors.New("a person wrote, and no webhook came that the plugin makes an InboundMessage of")
+			return nil, errors.New("a person wrote, and no webhook came that the plugin makes an InboundMessage or an inbound CallUpdate of")
 		}
 	}
 }
@@ -62,11 +62,17 @@ func (w *world) handle(ctx context.Context, a *account, r *pluginv1.HttpRequest,
 	return result, err
 }
 
-// inbound finds the first message in a result.
+// inbound finds the first message in a result. Where people telephone, their
+// call counts as one.
 func inbound(r *pluginv1.WebhookResult) (sdk.InboundMessage, bool) {
 	for _, e := range wire.ToEvents(r.GetEvents()) {
-		if m, ok := e.Payload.(sdk.InboundMessage); ok {
-			return m, true
+		switch p := e.Payload.(type) {
+		case sdk.InboundMessage:
+			return p, true
+		case sdk.CallUpdate:
+			if p.Direction == "inbound" {
+				return sdk.InboundMessage{From: p.Contact}, true
+			}
 		}
 	}
 	return sdk.InboundMessage{}, false
