@@ -39,9 +39,10 @@ var packages = map[string]grant{
 	"team":         {imports: "tenant"},
 
 	// The way of a message: only these talk to plugins.
-	"ingress":    {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true},
-	"outbox":     {imports: "contact conversation installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
-	"pluginhost": {imports: "fault installation tenant", sdk: ". failure host pluginv1 settings"},
+	"hostservice": {imports: "fault id installation postgres tenant", sdk: "host hostv1 pluginv1"},
+	"ingress":     {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true},
+	"outbox":      {imports: "contact conversation installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
+	"pluginhost":  {imports: "fault installation tenant", sdk: ". failure host pluginv1 settings"},
 
 	// Tenancy and data.
 	"postgres": {},
@@ -66,7 +67,7 @@ var packages = map[string]grant{
 
 	// The program.
 	"app": {
-		imports: "assistant auth automation cache config contact conversation embedded event fault httpapi id ingress installation lead " +
+		imports: "assistant auth automation cache config contact conversation embedded event fault hostservice httpapi id ingress installation lead " +
 			"live outbox pluginhost postgres queue rbac rest secret team telemetry tenant",
 		sdk: "host", http: true,
 	},
@@ -77,7 +78,7 @@ var packages = map[string]grant{
 
 	// For tests.
 	"dbtest":     {imports: "embedded postgres", env: "STRATO_POSTGRES_BIN STRATO_POSTGRES_PACKAGES"},
-	"hosttest":   {imports: "installation pluginhost secret simulation tenant tenanttest", sdk: "host simulator"},
+	"hosttest":   {imports: "hostservice ingress installation pluginhost secret simulation telemetry tenant tenanttest", sdk: "host simulator"},
 	"tenanttest": {imports: "assistant dbtest lead tenant"},
 }
 

@@ -122,7 +122,7 @@ func (p *process) join(ctx context.Context, at Reattach) error {
 	conn := raw.(*handshake.Conn)
 	p.conn = conn.ClientConn
 	p.clients = newClients(conn.ClientConn, p.disk.Manifest.Version, p.child.pid)
-	return p.introduce(ctx)
+	return p.introduce(ctx, nil)
 }
 
 // disconnect closes the connection to a program that is debugged, which goes

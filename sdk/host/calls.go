@@ -193,7 +193,7 @@ func (c *calls) unary(ctx context.Context, method string, req, reply any, cc *gr
 	ctx, cancel := c.bounded(ctx, method)
 	defer cancel()
 	end := c.begin(method, req, false)
-	err := asLost(ctx.Done(), invoke(ctx, method, req, reply, cc, opts...))
+	err := asLost(ctx.Done(), invoke(ctx, method, c.process.granted(req), reply, cc, opts...))
 	end(err)
 	return err
 }
@@ -270,7 +270,7 @@ func (w *watchedStream) SendMsg(m any) error {
 		w.begun = w.calls.begin(w.method, m, true)
 	}
 	w.mu.Unlock()
-	return w.ClientStream.SendMsg(m)
+	return w.ClientStream.SendMsg(w.calls.process.granted(m))
 }
 
 // RecvMsg ends the call with the last message.

@@ -51,6 +51,10 @@ type Config struct {
 	// plugin: see [ParseReattach]. They are neither verified, encrypted, watched
 	// nor ended, and calls of theirs have no deadline. It needs Dev.
 	Reattach map[string]Reattach
+	// Services registers what the host does for plugins: the services of the
+	// package hostv1. It is called for each process, whose requests are served
+	// with the caller in their context, see [CallerOf]. Nil offers none.
+	Services func(grpc.ServiceRegistrar)
 	// OnExit hears of each process that ended, or did not start, against the
 	// host's will. OnState hears of each change of state. Both are called from
 	// one goroutine, in order, and may call the host.

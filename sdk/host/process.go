@@ -35,6 +35,7 @@ type process struct {
 	clients    *Clients
 	calls      *calls
 	output     *output
+	services   *services // nil while none are offered
 	sockets    string
 	startedAt  time.Time
 	letGo      atomic.Bool      // we want it to end
@@ -170,8 +171,9 @@ func (p *process) comeUp(ctx context.Context, binary *os.File) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	p.clients = newClients(raw.(*handshake.Conn).ClientConn, p.disk.Manifest.Version, p.child.pid)
-	return p.introduce(ctx)
+	conn := raw.(*handshake.Conn)
+	p.clients = newClients(conn.ClientConn, p.disk.Manifest.Version, p.child.pid)
+	return p.introduce(ctx, conn.Broker)
 }
 
 // explain turns go-plugin's words for a version it does not share into a refusal.
@@ -182,7 +184,9 @@ func explain(err error) error {
 	return err
 }
 
-func (p *process) introduce(ctx context.Context) error {
+// introduce tells the process who we are and compares what it says with what is
+// on disk. Without a broker it is offered no services.
+func (p *process) introduce(ctx context.Context, broker *plugin.GRPCBroker) error {
 	c := p.host.config
 	start := &pluginv1.StartRequest{HostVersion: c.HostVersion, NodeId: c.NodeID, LogLevel: c.LogLevel}
 	if c.OperatorSettings != nil {
@@ -202,6 +206,12 @@ func (p *process) introduce(ctx context.Context) error {
 	}
 	if err := p.disk.compare(d); err != nil {
 		return err
+	}
+	// The process has a few seconds to find the way to the host's services. One
+	// that is debugged, which outlives its hosts, is offered none.
+	if c.Services != nil && broker != nil {
+		p.offer(broker)
+		start.HostBrokerId, start.HostFeatures = p.services.id, p.services.names
 	}
 	if _, err := p.clients.Provider.Start(ctx, start); err != nil {
 		return fmt.Errorf("tell it to start: %w", err)
@@ -254,6 +264,7 @@ func (p *process) bury() Incident {
 		// The process is gone, so go-plugin's Kill finds nothing to wait for; it
 		// closes the connection and collects the goroutines. It would dial anew
 		// if there was no connection.
+		p.services.stop()
 		if p.connected {
 			p.client.Kill()
 		}

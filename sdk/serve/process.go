@@ -68,7 +68,10 @@ func serveConfig[T any](s *server[T], stderr io.Writer) *plugin.ServeConfig {
 	return &plugin.ServeConfig{
 		HandshakeConfig: handshake.Config(),
 		VersionedPlugins: map[int]plugin.PluginSet{
-			handshake.Version: {handshake.Name: &handshake.Glue{Register: func(_ *plugin.GRPCBroker, g *grpc.Server) { s.register(g) }}},
+			handshake.Version: {handshake.Name: &handshake.Glue{Register: func(b *plugin.GRPCBroker, g *grpc.Server) {
+				s.dial = func(id uint32) (*grpc.ClientConn, error) { return dialHost(b, id) }
+				s.register(g)
+			}}},
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: stderr, JSONFormat: true}),
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {

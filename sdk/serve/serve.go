@@ -77,6 +77,10 @@ type Env struct {
 	// HTTP reaches the hosts of the manifest's egress, or the operator's
 	// setting "base_url" in place of them.
 	HTTP *httpx.Client
+	// Host does what a plugin cannot do by itself: it keeps state, rotates
+	// secrets, holds files and takes events. What this host does not offer fails
+	// with [sdk.ErrNoService].
+	Host sdk.Services
 	// HostVersion and NodeID tell which core this is.
 	HostVersion, NodeID string
 }

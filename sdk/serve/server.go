@@ -38,6 +38,10 @@ type server[T any] struct {
 	debugged  bool // hosts come and go
 	inFlight  atomic.Int64
 
+	// dial reaches the host's services; nil where there is no broker.
+	dial func(id uint32) (*grpc.ClientConn, error)
+	host io.Closer // the connection; nil without one
+
 	starting sync.Mutex
 	env      atomic.Pointer[Env] // nil before Start
 	sweeping chan struct{}       // closed to end the sweeper; nil before Start
@@ -81,7 +85,14 @@ func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	env := &Env{Operator: operator, Log: s.log, Metrics: s.metrics, HTTP: client, HostVersion: r.GetHostVersion(), NodeID: r.GetNodeId()}
+	services, err := s.services(r.GetHostBrokerId(), r.GetHostFeatures())
+	if err != nil {
+		client.Close()
+		return status.Error(codes.Unavailable, "the host's services cannot be reached: "+err.Error())
+	}
+	env := &Env{
+		Operator: operator, Log: s.log, Metrics: s.metrics, HTTP: client, HostVersion: r.GetHostVersion(), NodeID: r.GetNodeId(), Host: services,
+	}
 	if s.plugin.Start != nil {
 		if err := s.plugin.Start(ctx, *env); err != nil {
 			client.Close()
@@ -132,6 +143,9 @@ func (s *server[T]) close(ctx context.Context) {
 	if env := s.env.Load(); env != nil {
 		env.HTTP.Close()
 	}
+	if s.host != nil {
+		_ = s.host.Close()
+	}
 }
 
 // instance gives the instance for a call. The error is a failure or ctx's.
@@ -172,7 +186,7 @@ func (s *server[T]) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo
 	if err := s.ready(info.FullMethod, r); err != nil {
 		return nil, err
 	}
-	return h(ctx, r)
+	return h(withToken(ctx, r), r)
 }
 
 // stream does the same for streams. go-plugin's own services are streams too,
@@ -188,7 +202,7 @@ func (s *server[T]) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 	if s.env.Load() == nil {
 		return status.Error(codes.FailedPrecondition, "the plugin was not started")
 	}
-	return h(srv, ss)
+	return h(srv, &tokenStream{ServerStream: ss, ctx: ss.Context()})
 }
 
 // ready refuses tenants' calls before Start.

@@ -18,6 +18,7 @@ import (
 	"github.com/stratohub/strato/core/internal/cache"
 	"github.com/stratohub/strato/core/internal/config"
 	"github.com/stratohub/strato/core/internal/embedded"
+	"github.com/stratohub/strato/core/internal/hostservice"
 	"github.com/stratohub/strato/core/internal/httpapi"
 	"github.com/stratohub/strato/core/internal/id"
 	"github.com/stratohub/strato/core/internal/ingress"
@@ -56,7 +57,7 @@ type parts struct {
 func (a *App) build(ctx context.Context) error {
 	p := &parts{App: a}
 	for _, step := range []func(context.Context) error{
-		p.observe, p.startRedis, p.openTenants, p.startPlugins, p.openAccess, p.takeWebhooks, p.serveAPI, p.serveMetrics, p.work,
+		p.observe, p.startRedis, p.openTenants, p.openInbox, p.startPlugins, p.openAccess, p.takeEvents, p.serveAPI, p.serveMetrics, p.work,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -204,7 +205,8 @@ func (p *parts) startPlugins(ctx context.Context) error {
 			p.log.Info("plugin state", "plugin", s.Plugin, "state", s.State.String(), "reason", s.Reason)
 			watcher.OnState(s)
 		},
-		OnCall: pluginhost.Observe(p.metrics.Registry),
+		Services: p.services().Register,
+		OnCall:   pluginhost.Observe(p.metrics.Registry),
 	})
 	if err != nil {
 		return fmt.Errorf("start the plugin host: %w", err)
@@ -220,8 +222,8 @@ func (p *parts) startPlugins(ctx context.Context) error {
 	p.run(watcher.Run)
 	p.registry = pluginhost.New(h)
 	p.later(func(context.Context) error { p.registry.Close(); return nil })
+	p.webhooks.Registry = p.registry
 	p.run(func(ctx context.Context) { p.registry.Mend(ctx, log) })
-	p.directory = installation.NewDirectory(p.Pool, secret.NewBox(p.ring, secret.NewTable(p.Pool.Control())))
 	return nil
 }
 
@@ -234,6 +236,16 @@ func (p *parts) listenForPlugins(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return pgx.Connect(ctx, url)
+}
+
+// services are what the core does for plugins. They are used once a plugin runs,
+// when all parts that they need are there.
+func (p *parts) services() *hostservice.Services {
+	return &hostservice.Services{
+		Pool: p.Pool, Directory: p.directory, Publish: p.webhooks.Publish, Changed: p.changed,
+		Secrets: func(plugin string) ([]string, error) { return p.registry.Secrets(plugin) },
+		Blobs:   filepath.Join(p.Config.Data, "blobs"), Log: p.log.With("component", "host services"),
+	}
 }
 
 // forgetKey is the channel on which nodes tell each other that an installation
@@ -293,15 +305,22 @@ func (p *parts) publicURL() string {
 	return p.URL()
 }
 
-func (p *parts) takeWebhooks(context.Context) error {
-	metrics := ingress.NewMetrics(p.metrics)
+// openInbox makes the way in of events, which webhooks and plugins use.
+func (p *parts) openInbox(context.Context) error {
+	p.directory = installation.NewDirectory(p.Pool, secret.NewBox(p.ring, secret.NewTable(p.Pool.Control())))
 	inbox := ingress.NewInbox(p.Pool, p.log.With("component", "inbox"))
 	p.later(func(context.Context) error { inbox.Close(); return nil })
 	p.webhooks = &ingress.Handler{
-		Pool: p.Pool, Directory: p.directory, Registry: p.registry, Inbox: inbox, Metrics: metrics, Log: p.log.With("component", "ingress"),
+		Pool: p.Pool, Directory: p.directory, Inbox: inbox, Metrics: ingress.NewMetrics(p.metrics), Log: p.log.With("component", "ingress"),
 		Client: func(r *http.Request) string { return r.RemoteAddr },
 	}
-	p.receiver = &ingress.Receiver{Pool: p.Pool, Directory: p.directory, Registry: p.registry, Metrics: metrics, Log: p.log.With("component", "receive")}
+	return nil
+}
+
+func (p *parts) takeEvents(context.Context) error {
+	p.receiver = &ingress.Receiver{
+		Pool: p.Pool, Directory: p.directory, Registry: p.registry, Metrics: p.webhooks.Metrics, Log: p.log.With("component", "receive"),
+	}
 	p.outbox = outbox.New(p.Pool, p.directory, p.registry, p.changed, p.metrics, p.log.With("component", "outbox"))
 	return nil
 }

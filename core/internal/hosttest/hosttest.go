@@ -14,12 +14,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratohub/strato/core/internal/hostservice"
+	"github.com/stratohub/strato/core/internal/ingress"
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/core/internal/pluginhost"
 	"github.com/stratohub/strato/core/internal/secret"
 	"github.com/stratohub/strato/core/internal/simulation"
+	"github.com/stratohub/strato/core/internal/telemetry"
 	"github.com/stratohub/strato/core/internal/tenant"
 	"github.com/stratohub/strato/core/internal/tenanttest"
 	"github.com/stratohub/strato/sdk/host"
@@ -65,8 +69,21 @@ func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timin
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(runtime) })
 	w.data = runtime
+	w.Directory = installation.NewDirectory(w.Pool, Box(t, w.Pool))
+	forget := func(_ context.Context, target installation.Target) { w.Directory.Forget(target) }
+	inbox := ingress.NewInbox(w.Pool, w.Log.Logger())
+	t.Cleanup(inbox.Close)
+	in := &ingress.Handler{
+		Pool: w.Pool, Directory: w.Directory, Inbox: inbox, Log: w.Log.Logger(),
+		Metrics: ingress.NewMetrics(telemetry.NewMetrics(telemetry.NewTenants(10, uuid.UUID.String))),
+	}
+	services := &hostservice.Services{
+		Pool: w.Pool, Directory: w.Directory, Publish: in.Publish, Changed: forget, Blobs: filepath.Join(runtime, "blobs"), Log: w.Log.Logger(),
+		Secrets: func(plugin string) ([]string, error) { return w.Registry.Secrets(plugin) },
+	}
 	h, err := host.New(host.Config{
-		Dir: dir, RuntimeDir: filepath.Join(runtime, "p"), Timing: timing, Logger: w.Log.Logger(),
+		Services: services.Register,
+		Dir:      dir, RuntimeDir: filepath.Join(runtime, "p"), Timing: timing, Logger: w.Log.Logger(),
 		OperatorSettings: func(string) map[string]string {
 			return map[string]string{"base_url": w.base, "app_secret": AppSecret, "verify_token": "the operator's token"}
 		},
@@ -79,10 +96,9 @@ func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timin
 	})
 	w.Registry = pluginhost.New(h)
 	t.Cleanup(w.Registry.Close)
-	w.Directory = installation.NewDirectory(w.Pool, Box(t, w.Pool))
 	w.Configurator = &pluginhost.Configurator{
 		Pool: w.Pool, Directory: w.Directory, Registry: w.Registry,
-		Changed: func(_ context.Context, target installation.Target) { w.Directory.Forget(target) },
+		Changed: forget,
 	}
 	return w
 }

@@ -113,6 +113,19 @@ func (r *Registry) Schema(p host.Release) (*settings.Schema, error) {
 	return s, nil
 }
 
+// Secrets names a plugin's secret settings, as JSON pointers.
+func (r *Registry) Secrets(plugin string) ([]string, error) {
+	p, err := r.Known(plugin)
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.Schema(p)
+	if err != nil {
+		return nil, err
+	}
+	return s.Secrets(), nil
+}
+
 // call runs f with the clients of the plugin that serves a tenant; nil is a call
 // for no tenant. An error of the machinery becomes ErrUnavailable, so that
 // callers keep the work.

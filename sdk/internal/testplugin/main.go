@@ -35,6 +35,7 @@ var mode string
 // echo serves one installation.
 type echo struct {
 	account, token string
+	revision       uint64
 	env            serve.Env
 	closed         atomic.Bool
 }
@@ -47,7 +48,7 @@ func newEcho(_ context.Context, i sdk.Installation, env serve.Env) (*echo, error
 	if err := settings.Decode(i, &s); err != nil {
 		return nil, err
 	}
-	return &echo{account: s.Account, token: s.Token, env: env}, nil
+	return &echo{account: s.Account, token: s.Token, revision: i.Revision, env: env}, nil
 }
 
 // Close implements [sdk.Closer].
@@ -80,6 +81,13 @@ func (e *echo) HandleWebhook(ctx context.Context, w sdk.Webhook) (sdk.WebhookRes
 	}
 	if string(w.Request.Body) == "later" && !w.Replay {
 		return sdk.WebhookResult{Verified: true}, failure.New(failure.Temporary, "ask me again")
+	}
+	if w.Endpoint == "services" {
+		answer, err := e.use(ctx, strings.Fields(string(w.Request.Body)))
+		if err != nil {
+			answer = "error: " + err.Error()
+		}
+		return sdk.WebhookResult{Verified: true, Response: sdk.Response{Body: []byte(answer)}}, nil
 	}
 	if err := e.obey(ctx, string(w.Request.Body)); err != nil {
 		return sdk.WebhookResult{}, err
