@@ -2,7 +2,7 @@ package handshake
 
 // TokenKey is the metadata in which a plugin shows the capability of the call
 // that it works on.
-const TokenKey = "strato-host-token"
+const TokenKey = "strato-host-token" //nolint:gosec // the name of a field, not what it carries
 
 // features are the host's services by the names under which a host tells of
 // them at the start.
