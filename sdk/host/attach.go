@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/stratohub/strato/sdk/internal/handshake"
+	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
 // lookEvery is how often a program that is debugged is looked for.
@@ -86,6 +87,8 @@ func (h *Host) attach(ctx context.Context, s *supervisor, r Release, at Reattach
 	if err := p.join(ctx, at); err != nil {
 		p.letGo.Store(true)
 		p.child.letGo()
+		p.services.stop()
+		_ = os.RemoveAll(p.sockets)
 		p.disconnect()
 		if _, ok := errors.AsType[*refusal](err); ok {
 			return nil, err
@@ -122,7 +125,10 @@ func (p *process) join(ctx context.Context, at Reattach) error {
 	conn := raw.(*handshake.Conn)
 	p.conn = conn.ClientConn
 	p.clients = newClients(conn.ClientConn, p.disk.Manifest.Version, p.child.pid)
-	return p.introduce(ctx, nil)
+	return p.introduce(ctx, func(start *pluginv1.StartRequest) (err error) {
+		start.HostSocket, err = p.offerSocket()
+		return err
+	})
 }
 
 // disconnect closes the connection to a program that is debugged, which goes

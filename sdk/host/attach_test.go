@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
+	"github.com/stratohub/strato/sdk"
 	"github.com/stratohub/strato/sdk/host"
+	"github.com/stratohub/strato/sdk/hostv1"
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
@@ -73,6 +76,41 @@ func TestAttach(t *testing.T) {
 	require.NoError(t, d.cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-d.done)
 	require.NoDirExists(t, filepath.Dir(d.at["echo"].Socket))
+}
+
+// A program that is debugged uses the services of each host that attaches.
+func TestAttachedProgramUsesServices(t *testing.T) {
+	t.Parallel()
+
+	d := debug(t)
+	for _, node := range []string{"first", "second"} {
+		folder := t.TempDir()
+		h := echo(t, host.Config{Dev: true, Reattach: d.at, RuntimeDir: folder, Services: services(node)})
+		require.Equal(t, node+" echo tenant-of-i i key", webhook(t, h, "services", "get key"))
+		require.Equal(t, "error: "+sdk.ErrNoService.Error(), webhook(t, h, "services", "rotate value"), "it is not offered")
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		require.NoError(t, h.Stop(ctx))
+		cancel()
+		left, err := filepath.Glob(filepath.Join(folder, "strato-*"))
+		require.NoError(t, err)
+		require.Empty(t, left, "its socket is left behind")
+	}
+}
+
+// services has a state that tells who asks.
+func services(node string) func(grpc.ServiceRegistrar) {
+	return func(s grpc.ServiceRegistrar) { hostv1.RegisterStateServiceServer(s, stateOf{node: node}) }
+}
+
+// stateOf answers with who asks for what.
+type stateOf struct {
+	hostv1.UnimplementedStateServiceServer
+	node string
+}
+
+func (s stateOf) Get(ctx context.Context, r *hostv1.GetRequest) (*hostv1.GetResponse, error) {
+	c, _ := host.CallerOf(ctx)
+	return &hostv1.GetResponse{Value: []byte(strings.Join([]string{s.node, c.Plugin, c.Tenant, c.Installation, r.GetKey()}, " ")), Version: 1, Found: true}, nil
 }
 
 // A developer who looks at a breakpoint is not hurried.

@@ -30,6 +30,7 @@ type child struct {
 	theirs   []*os.File // the process's ends, closed here once it runs
 	spawn    *spawner
 	memory   int // MiB
+	group    *cgroup
 	started  func(pid int)
 
 	pid  int
@@ -45,8 +46,13 @@ type child struct {
 
 // newChild prepares the process. The environment is that of go-plugin's spec
 // and what a Go program needs; nothing of the host's own, which has secrets.
-func newChild(name string, binary *os.File, memory int, spawn *spawner, spec *exec.Cmd) (*child, error) {
-	c := &child{name: name, binary: binary, memory: memory, spawn: spawn, done: make(chan struct{})}
+func newChild(h *Host, r Release, binary *os.File, spec *exec.Cmd) (*child, error) {
+	memory := r.Manifest.MemoryMiB
+	c := &child{name: r.Name, binary: binary, memory: memory, spawn: h.spawn, done: make(chan struct{})}
+	var err error
+	if c.group, err = h.cgroups.make(r.Name, memory); err != nil {
+		return nil, err
+	}
 	pipe := func() (r, w *os.File) {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -62,13 +68,15 @@ func newChild(name string, binary *os.File, memory int, spawn *spawner, spec *ex
 	c.theirs = []*os.File{lifelineR, outW, errW, null}
 	if lifelineW == nil || outW == nil || errW == nil || nullErr != nil {
 		c.closeAll()
+		c.group.remove()
 		return nil, errors.New("no descriptors left for its pipes")
 	}
 	// The binary is descriptor 3 and the lifeline 4 in the process.
 	c.cmd = &exec.Cmd{
-		Path: executablePath(binary), Args: []string{name}, Env: environment(spec.Env, memory),
-		Stdin: null, Stdout: outW, Stderr: errW, ExtraFiles: []*os.File{binary, lifelineR}, SysProcAttr: attributes(),
+		Path: executablePath(binary), Args: []string{r.Name}, Env: environment(spec.Env, memory),
+		Stdin: null, Stdout: outW, Stderr: errW, ExtraFiles: []*os.File{binary, lifelineR}, SysProcAttr: attributes(h.config.User),
 	}
+	c.group.join(c.cmd.SysProcAttr)
 	return c, nil
 }
 
@@ -95,6 +103,7 @@ func (c *child) closeAll() {
 func (c *child) Start(context.Context) error {
 	if err := c.spawn.start(c.cmd); err != nil {
 		c.closeAll()
+		c.group.remove()
 		close(c.done)
 		return err
 	}

@@ -49,8 +49,12 @@ func binary(t testing.TB, mode string) string {
 	t.Helper()
 	build, _ := builds.LoadOrStore(mode, sync.OnceValues(func() (string, error) {
 		out := filepath.Join(buildDir, "echo-"+mode)
+		cgo := "0" // as plugins are released
+		if mode == "cgo" {
+			cgo = "1"
+		}
 		cmd := exec.Command("go", "build", "-ldflags", "-s -w -X main.mode="+mode, "-o", out, "../internal/testplugin")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as plugins are released
+		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 		if b, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%w: %s", err, b)
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"sync"
 	"time"
 
@@ -55,6 +56,13 @@ type Config struct {
 	// package hostv1. It is called for each process, whose requests are served
 	// with the caller in their context, see [CallerOf]. Nil offers none.
 	Services func(grpc.ServiceRegistrar)
+	// User is whom the processes run as; zero is the host's own. Another needs a
+	// host that runs as root, on Linux.
+	User User
+	// Cgroup is a folder of cgroup v2 that was delegated to the host and in which
+	// no process is: each plugin's process gets a group below it, with memory and
+	// threads limited. Empty leaves it at the process's own limits.
+	Cgroup string
 	// OnExit hears of each process that ended, or did not start, against the
 	// host's will. OnState hears of each change of state. Both are called from
 	// one goroutine, in order, and may call the host.
@@ -65,6 +73,20 @@ type Config struct {
 	OnCall func(Call)
 	// Timing has the pauses and deadlines; zero fields get their defaults.
 	Timing Timing
+}
+
+// User is a user and a group of the system, by number.
+type User struct{ UID, GID int }
+
+// own reports whether it is the host's own.
+func (u User) own() bool { return u == User{} }
+
+// group is what may use the sockets, empty for the user alone.
+func (u User) group() string {
+	if u.own() {
+		return ""
+	}
+	return strconv.Itoa(u.GID)
 }
 
 // Timing are the pauses and deadlines of supervision. A zero field means the
@@ -126,6 +148,7 @@ type Host struct {
 	log       *slog.Logger
 	deadlines map[string]time.Duration
 	spawn     *spawner
+	cgroups   *cgroups // nil while none is configured
 	notices   *notices
 
 	ctx    context.Context //nolint:containedctx // the life of the host, not of a call
@@ -150,6 +173,18 @@ func New(c Config) (*Host, error) {
 	if len(c.Reattach) > 0 && !c.Dev {
 		return nil, errors.New("a plugin host attaches to programs that are debugged only in development: set Dev")
 	}
+	if !c.User.own() {
+		if err := canBe(c.User); err != nil {
+			return nil, err
+		}
+	}
+	var groups *cgroups
+	if c.Cgroup != "" {
+		var err error
+		if groups, err = newCgroups(c.Cgroup); err != nil {
+			return nil, err
+		}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -165,7 +200,7 @@ func New(c Config) (*Host, error) {
 	sweep(c.RuntimeDir, c.Logger)
 	h := &Host{
 		config: c, timing: c.Timing.withDefaults(), log: c.Logger, deadlines: deadlines(), spawn: newSpawner(),
-		notices: newNotices(), supervisors: map[string]*supervisor{}, canaries: map[string]*canary{},
+		cgroups: groups, notices: newNotices(), supervisors: map[string]*supervisor{}, canaries: map[string]*canary{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.Scan(); err != nil {

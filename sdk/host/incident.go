@@ -102,6 +102,11 @@ func (p *process) postMortem() Incident {
 	if u, ok := p.child.end.SysUsage().(*syscall.Rusage); ok {
 		i.MaxRSS = maxRSS(u)
 	}
+	// The kernel tells nobody why it kills.
+	killed := i.Cause == CauseSignal && i.Signal == syscall.SIGKILL.String()
+	if p.child.group.outOfMemory() || killed && int64(memoryKills()) > p.kills.Load() {
+		i.Cause = CauseMemory
+	}
 	if p.hung.Load() {
 		i.Cause = CauseHung
 	}

@@ -33,7 +33,7 @@ func newSpawner() *spawner {
 		// Never unlocked: the thread ends with the goroutine.
 		runtime.LockOSThread()
 		for r := range s.requests {
-			r.answer <- r.cmd.Start()
+			r.answer <- withStack(r.cmd.Start)
 		}
 	}()
 	return s
@@ -54,26 +54,14 @@ func (s *spawner) stop() {
 // executablePath names the very file that was hashed.
 func executablePath(*os.File) string { return "/proc/self/fd/3" }
 
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
-// limit bounds what the process may take. A limit that the system refuses is
-// not worth failing a start for: the process has done nothing yet.
-func limit(pid, memory int) {
-	for _, l := range []struct {
-		resource int
-		value    uint64
-	}{
-		{unix.RLIMIT_NOFILE, 1024},
-		{unix.RLIMIT_CORE, 0},
-		// Address space cannot be limited: Go reserves far more than it uses.
-		{unix.RLIMIT_DATA, uint64(memory) << 21},
-	} {
-		_ = unix.Prlimit(pid, l.resource, &unix.Rlimit{Cur: l.value, Max: l.value}, nil)
+// attributes of a plugin's process: its own group, which ends with the host,
+// and its own user if it has one.
+func attributes(u User) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if !u.own() {
+		a.Credential = &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID), Groups: []uint32{}}
 	}
-	// The kernel then prefers a plugin over the core when memory runs out.
-	_ = os.WriteFile(filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj"), []byte("500"), 0o600)
+	return a
 }
 
 // awaitExit returns when the process has ended, and leaves it a zombie. It

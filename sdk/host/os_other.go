@@ -3,6 +3,7 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -21,7 +22,29 @@ func (*spawner) stop() {}
 // executablePath is the file's path: only Linux can execute a descriptor.
 func executablePath(f *os.File) string { return f.Name() }
 
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// attributes of a plugin's process: its own group.
+func attributes(User) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// canBe refuses users of their own: that is for Linux alone.
+func canBe(User) error { return errors.New("plugins have a user of their own on Linux only") }
+
+// cgroups are Linux's.
+type cgroups struct{}
+
+func newCgroups(string) (*cgroups, error) { return nil, errors.New("cgroups are on Linux only") }
+
+func (*cgroups) make(string, int) (*cgroup, error) { return nil, nil }
+
+type cgroup struct{}
+
+func (*cgroup) join(*syscall.SysProcAttr) {}
+
+func (*cgroup) outOfMemory() bool { return false }
+
+func (*cgroup) remove() {}
+
+// memoryKills is not told here.
+func memoryKills() int { return 0 }
 
 // limit does nothing: another process cannot be limited here.
 func limit(int, int) {}

@@ -34,6 +34,7 @@ type process struct {
 	client     *plugin.Client
 	clients    *Clients
 	calls      *calls
+	kills      atomic.Int64 // of the machine for want of memory, when last looked at
 	output     *output
 	services   *services // nil while none are offered
 	sockets    string
@@ -90,7 +91,7 @@ func (h *Host) launch(ctx context.Context, s *supervisor, r Release) (*process, 
 	if problem := h.checkPin(r.Name, sum); problem != "" {
 		return nil, refuse("%s", problem)
 	}
-	sockets, err := newSocketDir(h.config.RuntimeDir)
+	sockets, err := newSocketDir(h.config.RuntimeDir, h.config.User)
 	if err != nil {
 		return nil, fmt.Errorf("make the folder of its sockets: %w", err)
 	}
@@ -99,6 +100,7 @@ func (h *Host) launch(ctx context.Context, s *supervisor, r Release) (*process, 
 		output: newOutput(h.log.With("plugin", r.Name, "version", r.Manifest.Version), s.secrets),
 	}
 	p.calls = newCalls(p)
+	p.kills.Store(int64(memoryKills()))
 	ctx, cancel := context.WithTimeout(ctx, h.timing.Start)
 	defer cancel()
 	err = p.comeUp(ctx, binary)
@@ -138,12 +140,12 @@ func (p *process) comeUp(ctx context.Context, binary *os.File) error {
 		SkipHostEnv:      true,
 		Logger:           hclog.NewNullLogger(),
 		StartTimeout:     p.host.timing.Start,
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.sockets},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.sockets, Group: p.host.config.User.group()},
 		SyncStdout:       p.output.stray("stdout"),
 		SyncStderr:       p.output.stray("stderr"),
 		GRPCDialOptions:  p.dialOptions(),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			c, err := newChild(p.disk.Name, binary, p.disk.Manifest.MemoryMiB, p.host.spawn, spec)
+			c, err := newChild(p.host, p.disk, binary, spec)
 			if err != nil {
 				return nil, err
 			}
@@ -173,7 +175,10 @@ func (p *process) comeUp(ctx context.Context, binary *os.File) error {
 	}
 	conn := raw.(*handshake.Conn)
 	p.clients = newClients(conn.ClientConn, p.disk.Manifest.Version, p.child.pid)
-	return p.introduce(ctx, conn.Broker)
+	return p.introduce(ctx, func(start *pluginv1.StartRequest) error {
+		start.HostBrokerId = p.offer(conn.Broker)
+		return nil
+	})
 }
 
 // explain turns go-plugin's words for a version it does not share into a refusal.
@@ -185,8 +190,8 @@ func explain(err error) error {
 }
 
 // introduce tells the process who we are and compares what it says with what is
-// on disk. Without a broker it is offered no services.
-func (p *process) introduce(ctx context.Context, broker *plugin.GRPCBroker) error {
+// on disk. Where services are offered, offer opens the way to them.
+func (p *process) introduce(ctx context.Context, offer func(*pluginv1.StartRequest) error) error {
 	c := p.host.config
 	start := &pluginv1.StartRequest{HostVersion: c.HostVersion, NodeId: c.NodeID, LogLevel: c.LogLevel}
 	if c.OperatorSettings != nil {
@@ -207,11 +212,12 @@ func (p *process) introduce(ctx context.Context, broker *plugin.GRPCBroker) erro
 	if err := p.disk.compare(d); err != nil {
 		return err
 	}
-	// The process has a few seconds to find the way to the host's services. One
-	// that is debugged, which outlives its hosts, is offered none.
-	if c.Services != nil && broker != nil {
-		p.offer(broker)
-		start.HostBrokerId, start.HostFeatures = p.services.id, p.services.names
+	// The process has a few seconds to find the way to the host's services.
+	if c.Services != nil {
+		if err := offer(start); err != nil {
+			return fmt.Errorf("offer it the host's services: %w", err)
+		}
+		start.HostFeatures = p.services.names
 	}
 	if _, err := p.clients.Provider.Start(ctx, start); err != nil {
 		return fmt.Errorf("tell it to start: %w", err)
@@ -264,15 +270,16 @@ func (p *process) bury() Incident {
 		// The process is gone, so go-plugin's Kill finds nothing to wait for; it
 		// closes the connection and collects the goroutines. It would dial anew
 		// if there was no connection.
+		p.child.group.remove()
 		p.services.stop()
 		if p.connected {
 			p.client.Kill()
 		}
+		_ = os.RemoveAll(p.sockets)
 		if p.attached {
 			p.disconnect()
 			return
 		}
-		_ = os.RemoveAll(p.sockets)
 		_ = os.Remove(recordPath(p.host.config.RuntimeDir, p.child.pid))
 	})
 	return p.incident
@@ -294,6 +301,7 @@ func (p *process) healthLoop(t Timing) {
 		cancel()
 		if err == nil {
 			misses = 0
+			p.kills.Store(int64(memoryKills()))
 			continue
 		}
 		if misses++; misses >= t.HealthMisses {

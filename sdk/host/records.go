@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -93,15 +94,26 @@ func (r record) awaitEnd(limit time.Duration) {
 // socketPrefix starts the names of the folders of sockets.
 const socketPrefix = "strato-"
 
-// newSocketDir makes a folder that only this user can enter, with a path short
-// enough for a socket in it.
-func newSocketDir(runtimeDir string) (string, error) {
+// newSocketDir makes a folder that only this user can enter, and the plugins' if
+// they have one, with a path short enough for a socket in it.
+func newSocketDir(runtimeDir string, u User) (string, error) {
 	base := runtimeDir
+	if !u.own() { // who may not enter the folders above
+		base = os.TempDir()
+	}
 	for _, shorter := range []string{os.TempDir(), "/tmp"} {
 		if len(base)+len(socketPrefix)+10 <= maxSocketDir {
 			break
 		}
 		base = shorter
 	}
-	return os.MkdirTemp(base, socketPrefix)
+	dir, err := os.MkdirTemp(base, socketPrefix)
+	if err != nil || u.own() {
+		return dir, err
+	}
+	if err := errors.Join(os.Chown(dir, -1, u.GID), os.Chmod(dir, 0o710)); err != nil { //nolint:gosec // the group is the plugins'
+		_ = os.RemoveAll(dir)
+		return "", err
+	}
+	return dir, nil
 }

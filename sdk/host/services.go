@@ -3,6 +3,9 @@ package host
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -32,7 +35,6 @@ const (
 type services struct {
 	process *process
 	grants  *grants
-	id      uint32
 	names   []string // what is offered, as the plugin hears of it
 
 	mu     sync.Mutex
@@ -40,30 +42,59 @@ type services struct {
 	ended  bool
 }
 
-// offer begins to serve the host's services to a process that is connected.
+// newServices prepares what a process may ask for.
+func (p *process) newServices() *services {
+	s := &services{process: p, grants: newGrants()}
+	s.names = s.register(grpc.NewServer())
+	return s
+}
+
+// offer begins to serve the host's services to a process that is connected, and
+// returns where the broker has them.
 func (p *process) offer(broker interface {
 	NextId() uint32
 	AcceptAndServe(uint32, func([]grpc.ServerOption) *grpc.Server)
-}) {
-	s := &services{process: p, grants: newGrants(), id: broker.NextId()}
-	s.names = s.register(grpc.NewServer())
-	p.services = s
+}) uint32 {
+	p.services = p.newServices()
+	id := broker.NextId()
+	p.host.work.Go(func() { broker.AcceptAndServe(id, p.services.open) })
+	return id
+}
+
+// offerSocket does the same on a socket of its own that only this user reaches,
+// and returns its path.
+func (p *process) offerSocket() (string, error) {
+	dir, err := newSocketDir(p.host.config.RuntimeDir, User{})
+	if err != nil {
+		return "", err
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "services")) //nolint:noctx // it takes no time
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return "", err
+	}
+	p.sockets, p.services = dir, p.newServices()
+	server := p.services.open(nil)
 	p.host.work.Go(func() {
-		broker.AcceptAndServe(s.id, func(o []grpc.ServerOption) *grpc.Server {
-			server := grpc.NewServer(append(o,
-				grpc.MaxRecvMsgSize(handshake.MaxMessage), grpc.MaxSendMsgSize(handshake.MaxMessage),
-				grpc.MaxConcurrentStreams(serviceStreams),
-				grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream))...)
-			s.register(server)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.ended {
-				server.Stop()
-			}
-			s.server = server
-			return server
-		})
+		_ = server.Serve(l) // it ends with the services
 	})
+	return l.Addr().String(), nil
+}
+
+// open makes the server.
+func (s *services) open(o []grpc.ServerOption) *grpc.Server {
+	server := grpc.NewServer(append(o,
+		grpc.MaxRecvMsgSize(handshake.MaxMessage), grpc.MaxSendMsgSize(handshake.MaxMessage),
+		grpc.MaxConcurrentStreams(serviceStreams),
+		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream))...)
+	s.register(server)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		server.Stop()
+	}
+	s.server = server
+	return server
 }
 
 // register adds the services and tells their names.

@@ -440,8 +440,11 @@ type StartRequest struct {
 	MaxInstances uint32 `protobuf:"varint,7,opt,name=max_instances,json=maxInstances,proto3" json:"max_instances,omitempty"`
 	// The operator's settings for the plugin, such as the application's secret.
 	OperatorSettings map[string]string `protobuf:"bytes,8,rep,name=operator_settings,json=operatorSettings,proto3" json:"operator_settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Path of the socket of the host services, for a plugin that is debugged: it
+	// outlives its hosts, while a broker serves one. Empty otherwise.
+	HostSocket    string `protobuf:"bytes,9,opt,name=host_socket,json=hostSocket,proto3" json:"host_socket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartRequest) Reset() {
@@ -528,6 +531,13 @@ func (x *StartRequest) GetOperatorSettings() map[string]string {
 		return x.OperatorSettings
 	}
 	return nil
+}
+
+func (x *StartRequest) GetHostSocket() string {
+	if x != nil {
+		return x.HostSocket
+	}
+	return ""
 }
 
 // StartResponse says that calls may come.
@@ -1594,7 +1604,7 @@ const file_strato_plugin_v1_provider_proto_rawDesc = "" +
 	"\vrate_limits\x18\n" +
 	" \x03(\v2\x1b.strato.plugin.v1.RateLimitR\n" +
 	"rateLimits\x12#\n" +
-	"\rcontent_kinds\x18\v \x03(\tR\fcontentKinds\"\xcb\x03\n" +
+	"\rcontent_kinds\x18\v \x03(\tR\fcontentKinds\"\xec\x03\n" +
 	"\fStartRequest\x12!\n" +
 	"\fhost_version\x18\x01 \x01(\tR\vhostVersion\x12#\n" +
 	"\rhost_features\x18\x02 \x03(\tR\fhostFeatures\x12$\n" +
@@ -1603,7 +1613,9 @@ const file_strato_plugin_v1_provider_proto_rawDesc = "" +
 	"\tlog_level\x18\x05 \x01(\tR\blogLevel\x12E\n" +
 	"\x11instance_idle_ttl\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0finstanceIdleTtl\x12#\n" +
 	"\rmax_instances\x18\a \x01(\rR\fmaxInstances\x12f\n" +
-	"\x11operator_settings\x18\b \x03(\v24.strato.plugin.v1.StartRequest.OperatorSettingsEntryB\x03\x80\x01\x01R\x10operatorSettings\x1aC\n" +
+	"\x11operator_settings\x18\b \x03(\v24.strato.plugin.v1.StartRequest.OperatorSettingsEntryB\x03\x80\x01\x01R\x10operatorSettings\x12\x1f\n" +
+	"\vhost_socket\x18\t \x01(\tR\n" +
+	"hostSocket\x1aC\n" +
 	"\x15OperatorSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x0f\n" +

@@ -85,7 +85,7 @@ func (s *server[T]) start(ctx context.Context, r *pluginv1.StartRequest) error {
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	services, err := s.services(r.GetHostBrokerId(), r.GetHostFeatures())
+	services, err := s.services(r)
 	if err != nil {
 		client.Close()
 		return status.Error(codes.Unavailable, "the host's services cannot be reached: "+err.Error())

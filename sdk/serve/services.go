@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -59,23 +60,43 @@ func (s *tokenStream) RecvMsg(m any) error {
 
 // dialHost reaches the host over the broker.
 func dialHost(b *plugin.GRPCBroker, id uint32) (*grpc.ClientConn, error) {
-	return b.DialWithOptions(id,
+	return b.DialWithOptions(id, dialOptions()...)
+}
+
+func dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(handshake.MaxMessage), grpc.MaxCallSendMsgSize(handshake.MaxMessage)),
-		grpc.WithDisableRetry())
+		grpc.WithDisableRetry(),
+	}
+}
+
+// reach connects to the host's services; nil if it offers none. A plugin that
+// is debugged outlives its hosts, and each tells it of a socket.
+func (s *server[T]) reach(r *pluginv1.StartRequest) (*grpc.ClientConn, error) {
+	switch {
+	case s.debugged && r.GetHostSocket() != "":
+		return grpc.NewClient("unix:"+r.GetHostSocket(), append(dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	case r.GetHostBrokerId() != 0 && s.dial != nil:
+		return s.dial(r.GetHostBrokerId())
+	default:
+		return nil, nil
+	}
 }
 
 // services are those of the host that it tells of; the others say that they are
-// not offered. The connection lasts as long as the process.
-func (s *server[T]) services(id uint32, features []string) (sdk.Services, error) {
+// not offered. The connection lasts as long as the process, or until the next
+// host comes.
+func (s *server[T]) services(r *pluginv1.StartRequest) (sdk.Services, error) {
 	out := sdk.Services{State: noState{}, Secrets: noSecrets{}, Blobs: noBlobs{}, Events: noEvents{}}
-	if id == 0 || s.dial == nil {
-		return out, nil
-	}
-	conn, err := s.dial(id)
-	if err != nil {
+	conn, err := s.reach(r)
+	if err != nil || conn == nil {
 		return out, err
 	}
+	if s.host != nil {
+		_ = s.host.Close()
+	}
 	s.host = conn
+	features := r.GetHostFeatures()
 	if slices.Contains(features, "state") {
 		out.State = state{hostv1.NewStateServiceClient(conn)}
 	}

@@ -176,6 +176,10 @@ func (p *parts) startPlugins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	uid, gid, err := p.Config.PluginAccount()
+	if err != nil {
+		return err
+	}
 	log := p.log.With("component", "plugins")
 	watcher, err := pluginhost.NewWatcher(ctx, pluginhost.WatcherConfig{
 		DB: p.Pool.Control(), Node: node, Store: store, Log: log, Listen: p.listenForPlugins,
@@ -186,7 +190,7 @@ func (p *parts) startPlugins(ctx context.Context) error {
 	h, err := host.New(host.Config{
 		Store: store, Pins: watcher.Pinned,
 		Dir: dir, RuntimeDir: filepath.Join(p.Config.Data, "plugins"), Logger: log,
-		NodeID: node, HostVersion: p.options.Version,
+		NodeID: node, HostVersion: p.options.Version, User: host.User{UID: uid, GID: gid}, Cgroup: p.Config.PluginCgroup,
 		OperatorSettings: func(plugin string) map[string]string {
 			out := map[string]string{}
 			for k, v := range configured[plugin] {

@@ -52,6 +52,8 @@ type Config struct {
 	PluginKeys     string `env:"PLUGIN_KEYS" help:"Keys of whom plugins are accepted from, as name:base64,name:base64 of Ed25519 public keys."`
 	PluginUnsigned bool   `env:"PLUGIN_UNSIGNED" help:"Whether plugins that nobody signed may be installed. For development only."`
 	PluginSettings string `env:"PLUGIN_SETTINGS" help:"Path of a JSON file with the operator's settings for plugins: {\"plugin\":{\"key\":\"value\"}}."`
+	PluginUser     string `env:"PLUGIN_USER" help:"User, by name or number, that plugins run as where Strato runs as root. Empty is Strato's own."`
+	PluginCgroup   string `env:"PLUGIN_CGROUP" help:"Folder of a delegated cgroup v2 without processes of its own; plugins get groups below it. Empty uses none."`
 
 	Roles  []Role `env:"ROLES" envDefault:"api,worker" help:"What this process does: api, worker or both, separated by commas."`
 	NodeID string `env:"NODE_ID" help:"Name of this node, unique among nodes. Empty makes one and keeps it in the file node-id under STRATO_DATA."`

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -85,6 +87,29 @@ func (c Config) Store() (string, error) {
 		return "", fmt.Errorf("find the plugin store; set STRATO_PLUGIN_STORE: %w", err)
 	}
 	return folder, nil
+}
+
+// PluginAccount returns the numbers of the user that plugins run as and of its
+// group; zeros for Strato's own.
+func (c Config) PluginAccount() (uid, gid int, err error) {
+	if c.PluginUser == "" {
+		return 0, 0, nil
+	}
+	u, err := user.Lookup(c.PluginUser)
+	if err != nil {
+		if u, err = user.LookupId(c.PluginUser); err != nil {
+			return 0, 0, fmt.Errorf("STRATO_PLUGIN_USER: there is no user %q", c.PluginUser)
+		}
+	}
+	uid, err = strconv.Atoi(u.Uid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("STRATO_PLUGIN_USER: user %q has no number", c.PluginUser)
+	}
+	gid, err = strconv.Atoi(u.Gid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("STRATO_PLUGIN_USER: the group of user %q has no number", c.PluginUser)
+	}
+	return uid, gid, nil
 }
 
 // TrustedKeys returns the Ed25519 public keys of STRATO_PLUGIN_KEYS, by name.

@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +32,8 @@ var manifest []byte
 
 // mode is set by the linker: "" is a sound plugin, "v7" speaks a protocol that
 // nobody knows, "other" has another manifest than the file beside it, "exit"
-// ends at once, "nostart" refuses to start, "v2" is the next version.
+// ends at once, "nostart" refuses to start, "v2" is the next version, "cgo" is
+// built with C's library and has little memory.
 var mode string
 
 // echo serves one installation.
@@ -138,6 +142,19 @@ func (e *echo) obey(ctx context.Context, order string) error {
 		for eaten := [][]byte{}; ; {
 			eaten = append(eaten, bytes.Repeat([]byte{1}, 16<<20))
 		}
+	case "threads":
+		// So many threads at once.
+		n, _ := strconv.Atoi(rest)
+		var all, together sync.WaitGroup
+		together.Add(n)
+		for range n {
+			all.Go(func() {
+				runtime.LockOSThread()
+				together.Done()
+				together.Wait()
+			})
+		}
+		all.Wait()
 	case "refuse":
 		return &failure.Failure{Code: failure.RateLimited, RetryAfter: time.Second, Message: "slow down"}
 	case "fail":
@@ -176,6 +193,8 @@ func main() {
 		p.Manifest = bytes.Replace(manifest, []byte("Answers what it hears"), []byte("Something else"), 1)
 	case "v2":
 		p.Manifest = bytes.Replace(manifest, []byte("1.2.3"), []byte("2.0.0"), 1)
+	case "cgo":
+		p.Manifest = bytes.Replace(manifest, []byte(`"memory_mib": 128`), []byte(`"memory_mib": 64`), 1)
 	case "exit":
 		fmt.Fprintln(os.Stderr, "cannot go on")
 		os.Exit(4)
