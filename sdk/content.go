@@ -40,7 +40,7 @@ type Media struct {
 	Transcript string
 }
 
-// TemplateParam fills one variable of a template by Text, Media or Payload.
+// TemplateParam fills one variable of a template by Text, Media, Payload or Location.
 type TemplateParam struct {
 	// Component is "header", "body" or "button".
 	Component string
@@ -48,11 +48,13 @@ type TemplateParam struct {
 	Index int
 	// Name is that of a named variable.
 	Name string
-	// SubType is "quick_reply", "url", "copy_code" or "flow", for buttons.
+	// SubType is "quick_reply", "url", "copy_code", "flow" or "catalog", for buttons.
 	SubType string
 	Text    string
 	Media   *MediaRef
 	Payload string
+	// Location fills a header that shows a place.
+	Location *Location
 }
 
 // Template sends a template that the provider approved.

@@ -98,13 +98,21 @@ type ConsentChange struct {
 	Scope   string
 }
 
-// LeadCaptured is an enquiry made at the provider, such as a lead form.
+// LeadCaptured is an enquiry made at the provider, such as a lead form. Fields
+// are the answers by the question's key; "name", "email" and "phone" are what
+// the person gave of themselves.
 type LeadCaptured struct {
 	ProviderLeadID   string
 	Contact          Party
 	Source, Campaign string
 	Fields           map[string]string
 	ListingReference string
+	// Referral is the advertisement that it came from; nil for none.
+	Referral *Referral
+	// FormID and FormName are the form's at the provider; empty for none.
+	FormID, FormName string
+	// Test says that it is a trial of the form: nobody must be written to.
+	Test bool
 }
 
 // CallUpdate is the progress or the end of a call. State is "queued",

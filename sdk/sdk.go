@@ -145,6 +145,18 @@ type Receipt struct {
 	AcceptedAt time.Time
 	// Recipient has the addresses that the provider says are the recipient's.
 	Recipient []Address
+	// Uploaded are files of the message that the provider holds now: the core
+	// gives their ids along when the same files are sent again.
+	Uploaded []UploadedFile
+}
+
+// UploadedFile is a file of the core's that the provider holds.
+type UploadedFile struct {
+	// BlobID is that of the [MediaRef], ProviderID the provider's for it.
+	BlobID, ProviderID string
+	// ExpiresAt is until when the provider holds it; zero means unknown, and then
+	// the core does not count on it.
+	ExpiresAt time.Time
 }
 
 // Channel writes to people. Send makes one attempt: it neither retries nor

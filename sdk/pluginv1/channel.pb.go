@@ -150,7 +150,9 @@ type Receipt struct {
 	// The provider's time; absent: now.
 	AcceptedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=accepted_at,json=acceptedAt,proto3" json:"accepted_at,omitempty"`
 	// Addresses the provider says are the recipient's.
-	Recipient     []*Address `protobuf:"bytes,4,rep,name=recipient,proto3" json:"recipient,omitempty"`
+	Recipient []*Address `protobuf:"bytes,4,rep,name=recipient,proto3" json:"recipient,omitempty"`
+	// Files of the message that the provider holds now and can be sent again without their bytes.
+	Uploaded      []*UploadedFile `protobuf:"bytes,5,rep,name=uploaded,proto3" json:"uploaded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +215,77 @@ func (x *Receipt) GetRecipient() []*Address {
 	return nil
 }
 
+func (x *Receipt) GetUploaded() []*UploadedFile {
+	if x != nil {
+		return x.Uploaded
+	}
+	return nil
+}
+
+// UploadedFile is a file of the host's that the provider holds.
+type UploadedFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file at the host.
+	BlobId string `protobuf:"bytes,1,opt,name=blob_id,json=blobId,proto3" json:"blob_id,omitempty"`
+	// The id under which the provider holds it.
+	ProviderMediaId string `protobuf:"bytes,2,opt,name=provider_media_id,json=providerMediaId,proto3" json:"provider_media_id,omitempty"`
+	// Until when; absent when unknown, and the host does not count on it.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadedFile) Reset() {
+	*x = UploadedFile{}
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadedFile) ProtoMessage() {}
+
+func (x *UploadedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadedFile.ProtoReflect.Descriptor instead.
+func (*UploadedFile) Descriptor() ([]byte, []int) {
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UploadedFile) GetBlobId() string {
+	if x != nil {
+		return x.BlobId
+	}
+	return ""
+}
+
+func (x *UploadedFile) GetProviderMediaId() string {
+	if x != nil {
+		return x.ProviderMediaId
+	}
+	return ""
+}
+
+func (x *UploadedFile) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 // SendResponse: receipts and failure together mean partly sent.
 type SendResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -226,7 +299,7 @@ type SendResponse struct {
 
 func (x *SendResponse) Reset() {
 	*x = SendResponse{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[2]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +311,7 @@ func (x *SendResponse) String() string {
 func (*SendResponse) ProtoMessage() {}
 
 func (x *SendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[2]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +324,7 @@ func (x *SendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendResponse.ProtoReflect.Descriptor instead.
 func (*SendResponse) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{2}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SendResponse) GetReceipts() []*Receipt {
@@ -287,7 +360,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[3]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +372,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[3]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -312,7 +385,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{3}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SignalRequest) GetInstallation() *Installation {
@@ -361,7 +434,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[4]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +446,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[4]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +459,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{4}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SignalResponse) GetFailure() *Failure {
@@ -411,7 +484,7 @@ type FetchMediaRequest struct {
 
 func (x *FetchMediaRequest) Reset() {
 	*x = FetchMediaRequest{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[5]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +496,7 @@ func (x *FetchMediaRequest) String() string {
 func (*FetchMediaRequest) ProtoMessage() {}
 
 func (x *FetchMediaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[5]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -436,7 +509,7 @@ func (x *FetchMediaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchMediaRequest.ProtoReflect.Descriptor instead.
 func (*FetchMediaRequest) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{5}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FetchMediaRequest) GetInstallation() *Installation {
@@ -477,7 +550,7 @@ type FetchMediaResponse struct {
 
 func (x *FetchMediaResponse) Reset() {
 	*x = FetchMediaResponse{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[6]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +562,7 @@ func (x *FetchMediaResponse) String() string {
 func (*FetchMediaResponse) ProtoMessage() {}
 
 func (x *FetchMediaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[6]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +575,7 @@ func (x *FetchMediaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchMediaResponse.ProtoReflect.Descriptor instead.
 func (*FetchMediaResponse) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{6}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FetchMediaResponse) GetPart() isFetchMediaResponse_Part {
@@ -587,7 +660,7 @@ type Template struct {
 
 func (x *Template) Reset() {
 	*x = Template{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[7]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +672,7 @@ func (x *Template) String() string {
 func (*Template) ProtoMessage() {}
 
 func (x *Template) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[7]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +685,7 @@ func (x *Template) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Template.ProtoReflect.Descriptor instead.
 func (*Template) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{7}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Template) GetName() string {
@@ -677,7 +750,7 @@ type ListTemplatesRequest struct {
 
 func (x *ListTemplatesRequest) Reset() {
 	*x = ListTemplatesRequest{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[8]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +762,7 @@ func (x *ListTemplatesRequest) String() string {
 func (*ListTemplatesRequest) ProtoMessage() {}
 
 func (x *ListTemplatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[8]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +775,7 @@ func (x *ListTemplatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTemplatesRequest.ProtoReflect.Descriptor instead.
 func (*ListTemplatesRequest) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{8}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTemplatesRequest) GetInstallation() *Installation {
@@ -734,7 +807,7 @@ type ListTemplatesResponse struct {
 
 func (x *ListTemplatesResponse) Reset() {
 	*x = ListTemplatesResponse{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[9]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +819,7 @@ func (x *ListTemplatesResponse) String() string {
 func (*ListTemplatesResponse) ProtoMessage() {}
 
 func (x *ListTemplatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[9]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +832,7 @@ func (x *ListTemplatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTemplatesResponse.ProtoReflect.Descriptor instead.
 func (*ListTemplatesResponse) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{9}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListTemplatesResponse) GetTemplates() []*Template {
@@ -798,7 +871,7 @@ type SubmitTemplateRequest struct {
 
 func (x *SubmitTemplateRequest) Reset() {
 	*x = SubmitTemplateRequest{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[10]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +883,7 @@ func (x *SubmitTemplateRequest) String() string {
 func (*SubmitTemplateRequest) ProtoMessage() {}
 
 func (x *SubmitTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[10]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +896,7 @@ func (x *SubmitTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTemplateRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{10}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubmitTemplateRequest) GetInstallation() *Installation {
@@ -860,7 +933,7 @@ type SubmitTemplateResponse struct {
 
 func (x *SubmitTemplateResponse) Reset() {
 	*x = SubmitTemplateResponse{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[11]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +945,7 @@ func (x *SubmitTemplateResponse) String() string {
 func (*SubmitTemplateResponse) ProtoMessage() {}
 
 func (x *SubmitTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[11]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +958,7 @@ func (x *SubmitTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTemplateResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{11}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SubmitTemplateResponse) GetTemplate() *Template {
@@ -917,7 +990,7 @@ type DeleteTemplateRequest struct {
 
 func (x *DeleteTemplateRequest) Reset() {
 	*x = DeleteTemplateRequest{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[12]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1002,7 @@ func (x *DeleteTemplateRequest) String() string {
 func (*DeleteTemplateRequest) ProtoMessage() {}
 
 func (x *DeleteTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[12]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1015,7 @@ func (x *DeleteTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTemplateRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{12}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteTemplateRequest) GetInstallation() *Installation {
@@ -977,7 +1050,7 @@ type DeleteTemplateResponse struct {
 
 func (x *DeleteTemplateResponse) Reset() {
 	*x = DeleteTemplateResponse{}
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[13]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1062,7 @@ func (x *DeleteTemplateResponse) String() string {
 func (*DeleteTemplateResponse) ProtoMessage() {}
 
 func (x *DeleteTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strato_plugin_v1_channel_proto_msgTypes[13]
+	mi := &file_strato_plugin_v1_channel_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1075,7 @@ func (x *DeleteTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTemplateResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{13}
+	return file_strato_plugin_v1_channel_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteTemplateResponse) GetFailure() *Failure {
@@ -1030,13 +1103,19 @@ const file_strato_plugin_v1_channel_proto_rawDesc = "" +
 	"\n" +
 	"HintsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe6\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa2\x02\n" +
 	"\aReceipt\x12.\n" +
 	"\x13provider_message_id\x18\x01 \x01(\tR\x11providerMessageId\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.strato.plugin.v1.DeliveryStateR\x05state\x12;\n" +
 	"\vaccepted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"acceptedAt\x127\n" +
-	"\trecipient\x18\x04 \x03(\v2\x19.strato.plugin.v1.AddressR\trecipient\"z\n" +
+	"\trecipient\x18\x04 \x03(\v2\x19.strato.plugin.v1.AddressR\trecipient\x12:\n" +
+	"\buploaded\x18\x05 \x03(\v2\x1e.strato.plugin.v1.UploadedFileR\buploaded\"\x8e\x01\n" +
+	"\fUploadedFile\x12\x17\n" +
+	"\ablob_id\x18\x01 \x01(\tR\x06blobId\x12*\n" +
+	"\x11provider_media_id\x18\x02 \x01(\tR\x0fproviderMediaId\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"z\n" +
 	"\fSendResponse\x125\n" +
 	"\breceipts\x18\x01 \x03(\v2\x19.strato.plugin.v1.ReceiptR\breceipts\x123\n" +
 	"\afailure\x18\x02 \x01(\v2\x19.strato.plugin.v1.FailureR\afailure\"\xf1\x01\n" +
@@ -1109,77 +1188,80 @@ func file_strato_plugin_v1_channel_proto_rawDescGZIP() []byte {
 	return file_strato_plugin_v1_channel_proto_rawDescData
 }
 
-var file_strato_plugin_v1_channel_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_strato_plugin_v1_channel_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_strato_plugin_v1_channel_proto_goTypes = []any{
 	(*SendRequest)(nil),            // 0: strato.plugin.v1.SendRequest
 	(*Receipt)(nil),                // 1: strato.plugin.v1.Receipt
-	(*SendResponse)(nil),           // 2: strato.plugin.v1.SendResponse
-	(*SignalRequest)(nil),          // 3: strato.plugin.v1.SignalRequest
-	(*SignalResponse)(nil),         // 4: strato.plugin.v1.SignalResponse
-	(*FetchMediaRequest)(nil),      // 5: strato.plugin.v1.FetchMediaRequest
-	(*FetchMediaResponse)(nil),     // 6: strato.plugin.v1.FetchMediaResponse
-	(*Template)(nil),               // 7: strato.plugin.v1.Template
-	(*ListTemplatesRequest)(nil),   // 8: strato.plugin.v1.ListTemplatesRequest
-	(*ListTemplatesResponse)(nil),  // 9: strato.plugin.v1.ListTemplatesResponse
-	(*SubmitTemplateRequest)(nil),  // 10: strato.plugin.v1.SubmitTemplateRequest
-	(*SubmitTemplateResponse)(nil), // 11: strato.plugin.v1.SubmitTemplateResponse
-	(*DeleteTemplateRequest)(nil),  // 12: strato.plugin.v1.DeleteTemplateRequest
-	(*DeleteTemplateResponse)(nil), // 13: strato.plugin.v1.DeleteTemplateResponse
-	nil,                            // 14: strato.plugin.v1.SendRequest.HintsEntry
-	(*Installation)(nil),           // 15: strato.plugin.v1.Installation
-	(*Address)(nil),                // 16: strato.plugin.v1.Address
-	(*Content)(nil),                // 17: strato.plugin.v1.Content
-	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
-	(DeliveryState)(0),             // 19: strato.plugin.v1.DeliveryState
-	(*Failure)(nil),                // 20: strato.plugin.v1.Failure
-	(*MediaRef)(nil),               // 21: strato.plugin.v1.MediaRef
+	(*UploadedFile)(nil),           // 2: strato.plugin.v1.UploadedFile
+	(*SendResponse)(nil),           // 3: strato.plugin.v1.SendResponse
+	(*SignalRequest)(nil),          // 4: strato.plugin.v1.SignalRequest
+	(*SignalResponse)(nil),         // 5: strato.plugin.v1.SignalResponse
+	(*FetchMediaRequest)(nil),      // 6: strato.plugin.v1.FetchMediaRequest
+	(*FetchMediaResponse)(nil),     // 7: strato.plugin.v1.FetchMediaResponse
+	(*Template)(nil),               // 8: strato.plugin.v1.Template
+	(*ListTemplatesRequest)(nil),   // 9: strato.plugin.v1.ListTemplatesRequest
+	(*ListTemplatesResponse)(nil),  // 10: strato.plugin.v1.ListTemplatesResponse
+	(*SubmitTemplateRequest)(nil),  // 11: strato.plugin.v1.SubmitTemplateRequest
+	(*SubmitTemplateResponse)(nil), // 12: strato.plugin.v1.SubmitTemplateResponse
+	(*DeleteTemplateRequest)(nil),  // 13: strato.plugin.v1.DeleteTemplateRequest
+	(*DeleteTemplateResponse)(nil), // 14: strato.plugin.v1.DeleteTemplateResponse
+	nil,                            // 15: strato.plugin.v1.SendRequest.HintsEntry
+	(*Installation)(nil),           // 16: strato.plugin.v1.Installation
+	(*Address)(nil),                // 17: strato.plugin.v1.Address
+	(*Content)(nil),                // 18: strato.plugin.v1.Content
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(DeliveryState)(0),             // 20: strato.plugin.v1.DeliveryState
+	(*Failure)(nil),                // 21: strato.plugin.v1.Failure
+	(*MediaRef)(nil),               // 22: strato.plugin.v1.MediaRef
 }
 var file_strato_plugin_v1_channel_proto_depIdxs = []int32{
-	15, // 0: strato.plugin.v1.SendRequest.installation:type_name -> strato.plugin.v1.Installation
-	16, // 1: strato.plugin.v1.SendRequest.to:type_name -> strato.plugin.v1.Address
-	16, // 2: strato.plugin.v1.SendRequest.from:type_name -> strato.plugin.v1.Address
-	17, // 3: strato.plugin.v1.SendRequest.content:type_name -> strato.plugin.v1.Content
-	18, // 4: strato.plugin.v1.SendRequest.window_expires_at:type_name -> google.protobuf.Timestamp
-	14, // 5: strato.plugin.v1.SendRequest.hints:type_name -> strato.plugin.v1.SendRequest.HintsEntry
-	19, // 6: strato.plugin.v1.Receipt.state:type_name -> strato.plugin.v1.DeliveryState
-	18, // 7: strato.plugin.v1.Receipt.accepted_at:type_name -> google.protobuf.Timestamp
-	16, // 8: strato.plugin.v1.Receipt.recipient:type_name -> strato.plugin.v1.Address
-	1,  // 9: strato.plugin.v1.SendResponse.receipts:type_name -> strato.plugin.v1.Receipt
-	20, // 10: strato.plugin.v1.SendResponse.failure:type_name -> strato.plugin.v1.Failure
-	15, // 11: strato.plugin.v1.SignalRequest.installation:type_name -> strato.plugin.v1.Installation
-	16, // 12: strato.plugin.v1.SignalRequest.to:type_name -> strato.plugin.v1.Address
-	16, // 13: strato.plugin.v1.SignalRequest.from:type_name -> strato.plugin.v1.Address
-	20, // 14: strato.plugin.v1.SignalResponse.failure:type_name -> strato.plugin.v1.Failure
-	15, // 15: strato.plugin.v1.FetchMediaRequest.installation:type_name -> strato.plugin.v1.Installation
-	21, // 16: strato.plugin.v1.FetchMediaRequest.ref:type_name -> strato.plugin.v1.MediaRef
-	21, // 17: strato.plugin.v1.FetchMediaResponse.head:type_name -> strato.plugin.v1.MediaRef
-	20, // 18: strato.plugin.v1.FetchMediaResponse.failure:type_name -> strato.plugin.v1.Failure
-	15, // 19: strato.plugin.v1.ListTemplatesRequest.installation:type_name -> strato.plugin.v1.Installation
-	7,  // 20: strato.plugin.v1.ListTemplatesResponse.templates:type_name -> strato.plugin.v1.Template
-	20, // 21: strato.plugin.v1.ListTemplatesResponse.failure:type_name -> strato.plugin.v1.Failure
-	15, // 22: strato.plugin.v1.SubmitTemplateRequest.installation:type_name -> strato.plugin.v1.Installation
-	7,  // 23: strato.plugin.v1.SubmitTemplateRequest.template:type_name -> strato.plugin.v1.Template
-	7,  // 24: strato.plugin.v1.SubmitTemplateResponse.template:type_name -> strato.plugin.v1.Template
-	20, // 25: strato.plugin.v1.SubmitTemplateResponse.failure:type_name -> strato.plugin.v1.Failure
-	15, // 26: strato.plugin.v1.DeleteTemplateRequest.installation:type_name -> strato.plugin.v1.Installation
-	20, // 27: strato.plugin.v1.DeleteTemplateResponse.failure:type_name -> strato.plugin.v1.Failure
-	0,  // 28: strato.plugin.v1.ChannelService.Send:input_type -> strato.plugin.v1.SendRequest
-	3,  // 29: strato.plugin.v1.ChannelService.Signal:input_type -> strato.plugin.v1.SignalRequest
-	5,  // 30: strato.plugin.v1.ChannelService.FetchMedia:input_type -> strato.plugin.v1.FetchMediaRequest
-	8,  // 31: strato.plugin.v1.TemplateService.ListTemplates:input_type -> strato.plugin.v1.ListTemplatesRequest
-	10, // 32: strato.plugin.v1.TemplateService.SubmitTemplate:input_type -> strato.plugin.v1.SubmitTemplateRequest
-	12, // 33: strato.plugin.v1.TemplateService.DeleteTemplate:input_type -> strato.plugin.v1.DeleteTemplateRequest
-	2,  // 34: strato.plugin.v1.ChannelService.Send:output_type -> strato.plugin.v1.SendResponse
-	4,  // 35: strato.plugin.v1.ChannelService.Signal:output_type -> strato.plugin.v1.SignalResponse
-	6,  // 36: strato.plugin.v1.ChannelService.FetchMedia:output_type -> strato.plugin.v1.FetchMediaResponse
-	9,  // 37: strato.plugin.v1.TemplateService.ListTemplates:output_type -> strato.plugin.v1.ListTemplatesResponse
-	11, // 38: strato.plugin.v1.TemplateService.SubmitTemplate:output_type -> strato.plugin.v1.SubmitTemplateResponse
-	13, // 39: strato.plugin.v1.TemplateService.DeleteTemplate:output_type -> strato.plugin.v1.DeleteTemplateResponse
-	34, // [34:40] is the sub-list for method output_type
-	28, // [28:34] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	16, // 0: strato.plugin.v1.SendRequest.installation:type_name -> strato.plugin.v1.Installation
+	17, // 1: strato.plugin.v1.SendRequest.to:type_name -> strato.plugin.v1.Address
+	17, // 2: strato.plugin.v1.SendRequest.from:type_name -> strato.plugin.v1.Address
+	18, // 3: strato.plugin.v1.SendRequest.content:type_name -> strato.plugin.v1.Content
+	19, // 4: strato.plugin.v1.SendRequest.window_expires_at:type_name -> google.protobuf.Timestamp
+	15, // 5: strato.plugin.v1.SendRequest.hints:type_name -> strato.plugin.v1.SendRequest.HintsEntry
+	20, // 6: strato.plugin.v1.Receipt.state:type_name -> strato.plugin.v1.DeliveryState
+	19, // 7: strato.plugin.v1.Receipt.accepted_at:type_name -> google.protobuf.Timestamp
+	17, // 8: strato.plugin.v1.Receipt.recipient:type_name -> strato.plugin.v1.Address
+	2,  // 9: strato.plugin.v1.Receipt.uploaded:type_name -> strato.plugin.v1.UploadedFile
+	19, // 10: strato.plugin.v1.UploadedFile.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 11: strato.plugin.v1.SendResponse.receipts:type_name -> strato.plugin.v1.Receipt
+	21, // 12: strato.plugin.v1.SendResponse.failure:type_name -> strato.plugin.v1.Failure
+	16, // 13: strato.plugin.v1.SignalRequest.installation:type_name -> strato.plugin.v1.Installation
+	17, // 14: strato.plugin.v1.SignalRequest.to:type_name -> strato.plugin.v1.Address
+	17, // 15: strato.plugin.v1.SignalRequest.from:type_name -> strato.plugin.v1.Address
+	21, // 16: strato.plugin.v1.SignalResponse.failure:type_name -> strato.plugin.v1.Failure
+	16, // 17: strato.plugin.v1.FetchMediaRequest.installation:type_name -> strato.plugin.v1.Installation
+	22, // 18: strato.plugin.v1.FetchMediaRequest.ref:type_name -> strato.plugin.v1.MediaRef
+	22, // 19: strato.plugin.v1.FetchMediaResponse.head:type_name -> strato.plugin.v1.MediaRef
+	21, // 20: strato.plugin.v1.FetchMediaResponse.failure:type_name -> strato.plugin.v1.Failure
+	16, // 21: strato.plugin.v1.ListTemplatesRequest.installation:type_name -> strato.plugin.v1.Installation
+	8,  // 22: strato.plugin.v1.ListTemplatesResponse.templates:type_name -> strato.plugin.v1.Template
+	21, // 23: strato.plugin.v1.ListTemplatesResponse.failure:type_name -> strato.plugin.v1.Failure
+	16, // 24: strato.plugin.v1.SubmitTemplateRequest.installation:type_name -> strato.plugin.v1.Installation
+	8,  // 25: strato.plugin.v1.SubmitTemplateRequest.template:type_name -> strato.plugin.v1.Template
+	8,  // 26: strato.plugin.v1.SubmitTemplateResponse.template:type_name -> strato.plugin.v1.Template
+	21, // 27: strato.plugin.v1.SubmitTemplateResponse.failure:type_name -> strato.plugin.v1.Failure
+	16, // 28: strato.plugin.v1.DeleteTemplateRequest.installation:type_name -> strato.plugin.v1.Installation
+	21, // 29: strato.plugin.v1.DeleteTemplateResponse.failure:type_name -> strato.plugin.v1.Failure
+	0,  // 30: strato.plugin.v1.ChannelService.Send:input_type -> strato.plugin.v1.SendRequest
+	4,  // 31: strato.plugin.v1.ChannelService.Signal:input_type -> strato.plugin.v1.SignalRequest
+	6,  // 32: strato.plugin.v1.ChannelService.FetchMedia:input_type -> strato.plugin.v1.FetchMediaRequest
+	9,  // 33: strato.plugin.v1.TemplateService.ListTemplates:input_type -> strato.plugin.v1.ListTemplatesRequest
+	11, // 34: strato.plugin.v1.TemplateService.SubmitTemplate:input_type -> strato.plugin.v1.SubmitTemplateRequest
+	13, // 35: strato.plugin.v1.TemplateService.DeleteTemplate:input_type -> strato.plugin.v1.DeleteTemplateRequest
+	3,  // 36: strato.plugin.v1.ChannelService.Send:output_type -> strato.plugin.v1.SendResponse
+	5,  // 37: strato.plugin.v1.ChannelService.Signal:output_type -> strato.plugin.v1.SignalResponse
+	7,  // 38: strato.plugin.v1.ChannelService.FetchMedia:output_type -> strato.plugin.v1.FetchMediaResponse
+	10, // 39: strato.plugin.v1.TemplateService.ListTemplates:output_type -> strato.plugin.v1.ListTemplatesResponse
+	12, // 40: strato.plugin.v1.TemplateService.SubmitTemplate:output_type -> strato.plugin.v1.SubmitTemplateResponse
+	14, // 41: strato.plugin.v1.TemplateService.DeleteTemplate:output_type -> strato.plugin.v1.DeleteTemplateResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_strato_plugin_v1_channel_proto_init() }
@@ -1190,7 +1272,7 @@ func file_strato_plugin_v1_channel_proto_init() {
 	file_strato_plugin_v1_common_proto_init()
 	file_strato_plugin_v1_content_proto_init()
 	file_strato_plugin_v1_webhook_proto_init()
-	file_strato_plugin_v1_channel_proto_msgTypes[6].OneofWrappers = []any{
+	file_strato_plugin_v1_channel_proto_msgTypes[7].OneofWrappers = []any{
 		(*FetchMediaResponse_Head)(nil),
 		(*FetchMediaResponse_Chunk)(nil),
 		(*FetchMediaResponse_Failure)(nil),
@@ -1201,7 +1283,7 @@ func file_strato_plugin_v1_channel_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_strato_plugin_v1_channel_proto_rawDesc), len(file_strato_plugin_v1_channel_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

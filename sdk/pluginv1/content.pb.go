@@ -165,8 +165,9 @@ type TemplateParam struct {
 	//	*TemplateParam_Text
 	//	*TemplateParam_Media
 	//	*TemplateParam_Payload
+	//	*TemplateParam_Location
 	Value isTemplateParam_Value `protobuf_oneof:"value"`
-	// "quick_reply", "url", "copy_code", "flow"; buttons only.
+	// "quick_reply", "url", "copy_code", "flow", "catalog"; buttons only.
 	SubType       string `protobuf:"bytes,7,opt,name=sub_type,json=subType,proto3" json:"sub_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -257,6 +258,15 @@ func (x *TemplateParam) GetPayload() string {
 	return ""
 }
 
+func (x *TemplateParam) GetLocation() *LocationContent {
+	if x != nil {
+		if x, ok := x.Value.(*TemplateParam_Location); ok {
+			return x.Location
+		}
+	}
+	return nil
+}
+
 func (x *TemplateParam) GetSubType() string {
 	if x != nil {
 		return x.SubType
@@ -283,11 +293,18 @@ type TemplateParam_Payload struct {
 	Payload string `protobuf:"bytes,6,opt,name=payload,proto3,oneof"`
 }
 
+type TemplateParam_Location struct {
+	// A place, for headers.
+	Location *LocationContent `protobuf:"bytes,8,opt,name=location,proto3,oneof"`
+}
+
 func (*TemplateParam_Text) isTemplateParam_Value() {}
 
 func (*TemplateParam_Media) isTemplateParam_Value() {}
 
 func (*TemplateParam_Payload) isTemplateParam_Value() {}
+
+func (*TemplateParam_Location) isTemplateParam_Value() {}
 
 // TemplateContent sends a template that the provider approved.
 type TemplateContent struct {
@@ -1469,14 +1486,15 @@ const file_strato_plugin_v1_content_proto_rawDesc = "" +
 	"\acaption\x18\x03 \x01(\tR\acaption\x12\x1e\n" +
 	"\n" +
 	"transcript\x18\x04 \x01(\tR\n" +
-	"transcript\"\xe1\x01\n" +
+	"transcript\"\xa2\x02\n" +
 	"\rTemplateParam\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x04text\x18\x04 \x01(\tH\x00R\x04text\x122\n" +
 	"\x05media\x18\x05 \x01(\v2\x1a.strato.plugin.v1.MediaRefH\x00R\x05media\x12\x1a\n" +
-	"\apayload\x18\x06 \x01(\tH\x00R\apayload\x12\x19\n" +
+	"\apayload\x18\x06 \x01(\tH\x00R\apayload\x12?\n" +
+	"\blocation\x18\b \x01(\v2!.strato.plugin.v1.LocationContentH\x00R\blocation\x12\x19\n" +
 	"\bsub_type\x18\a \x01(\tR\asubTypeB\a\n" +
 	"\x05value\"z\n" +
 	"\x0fTemplateContent\x12\x12\n" +
@@ -1590,29 +1608,30 @@ var file_strato_plugin_v1_content_proto_goTypes = []any{
 var file_strato_plugin_v1_content_proto_depIdxs = []int32{
 	17, // 0: strato.plugin.v1.Media.ref:type_name -> strato.plugin.v1.MediaRef
 	17, // 1: strato.plugin.v1.TemplateParam.media:type_name -> strato.plugin.v1.MediaRef
-	2,  // 2: strato.plugin.v1.TemplateContent.params:type_name -> strato.plugin.v1.TemplateParam
-	17, // 3: strato.plugin.v1.Card.image:type_name -> strato.plugin.v1.MediaRef
-	4,  // 4: strato.plugin.v1.Card.buttons:type_name -> strato.plugin.v1.Button
-	5,  // 5: strato.plugin.v1.Cards.cards:type_name -> strato.plugin.v1.Card
-	7,  // 6: strato.plugin.v1.ListSection.rows:type_name -> strato.plugin.v1.ListRow
-	4,  // 7: strato.plugin.v1.Interactive.buttons:type_name -> strato.plugin.v1.Button
-	8,  // 8: strato.plugin.v1.Interactive.sections:type_name -> strato.plugin.v1.ListSection
-	12, // 9: strato.plugin.v1.ContactCards.cards:type_name -> strato.plugin.v1.ContactCard
-	0,  // 10: strato.plugin.v1.Content.text:type_name -> strato.plugin.v1.Text
-	1,  // 11: strato.plugin.v1.Content.media:type_name -> strato.plugin.v1.Media
-	3,  // 12: strato.plugin.v1.Content.template:type_name -> strato.plugin.v1.TemplateContent
-	6,  // 13: strato.plugin.v1.Content.cards:type_name -> strato.plugin.v1.Cards
-	9,  // 14: strato.plugin.v1.Content.interactive:type_name -> strato.plugin.v1.Interactive
-	10, // 15: strato.plugin.v1.Content.location:type_name -> strato.plugin.v1.LocationContent
-	11, // 16: strato.plugin.v1.Content.reaction:type_name -> strato.plugin.v1.Reaction
-	13, // 17: strato.plugin.v1.Content.contacts:type_name -> strato.plugin.v1.ContactCards
-	14, // 18: strato.plugin.v1.Content.selection:type_name -> strato.plugin.v1.Selection
-	15, // 19: strato.plugin.v1.Content.unsupported:type_name -> strato.plugin.v1.Unsupported
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	10, // 2: strato.plugin.v1.TemplateParam.location:type_name -> strato.plugin.v1.LocationContent
+	2,  // 3: strato.plugin.v1.TemplateContent.params:type_name -> strato.plugin.v1.TemplateParam
+	17, // 4: strato.plugin.v1.Card.image:type_name -> strato.plugin.v1.MediaRef
+	4,  // 5: strato.plugin.v1.Card.buttons:type_name -> strato.plugin.v1.Button
+	5,  // 6: strato.plugin.v1.Cards.cards:type_name -> strato.plugin.v1.Card
+	7,  // 7: strato.plugin.v1.ListSection.rows:type_name -> strato.plugin.v1.ListRow
+	4,  // 8: strato.plugin.v1.Interactive.buttons:type_name -> strato.plugin.v1.Button
+	8,  // 9: strato.plugin.v1.Interactive.sections:type_name -> strato.plugin.v1.ListSection
+	12, // 10: strato.plugin.v1.ContactCards.cards:type_name -> strato.plugin.v1.ContactCard
+	0,  // 11: strato.plugin.v1.Content.text:type_name -> strato.plugin.v1.Text
+	1,  // 12: strato.plugin.v1.Content.media:type_name -> strato.plugin.v1.Media
+	3,  // 13: strato.plugin.v1.Content.template:type_name -> strato.plugin.v1.TemplateContent
+	6,  // 14: strato.plugin.v1.Content.cards:type_name -> strato.plugin.v1.Cards
+	9,  // 15: strato.plugin.v1.Content.interactive:type_name -> strato.plugin.v1.Interactive
+	10, // 16: strato.plugin.v1.Content.location:type_name -> strato.plugin.v1.LocationContent
+	11, // 17: strato.plugin.v1.Content.reaction:type_name -> strato.plugin.v1.Reaction
+	13, // 18: strato.plugin.v1.Content.contacts:type_name -> strato.plugin.v1.ContactCards
+	14, // 19: strato.plugin.v1.Content.selection:type_name -> strato.plugin.v1.Selection
+	15, // 20: strato.plugin.v1.Content.unsupported:type_name -> strato.plugin.v1.Unsupported
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_strato_plugin_v1_content_proto_init() }
@@ -1625,6 +1644,7 @@ func file_strato_plugin_v1_content_proto_init() {
 		(*TemplateParam_Text)(nil),
 		(*TemplateParam_Media)(nil),
 		(*TemplateParam_Payload)(nil),
+		(*TemplateParam_Location)(nil),
 	}
 	file_strato_plugin_v1_content_proto_msgTypes[4].OneofWrappers = []any{
 		(*Button_ReplyPayload)(nil),

@@ -1175,8 +1175,16 @@ type LeadCaptured struct {
 	Fields map[string]string `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Which property it is about; empty when unknown.
 	ListingReference string `protobuf:"bytes,6,opt,name=listing_reference,json=listingReference,proto3" json:"listing_reference,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The advertisement it came from; absent for none.
+	Referral *Referral `protobuf:"bytes,7,opt,name=referral,proto3" json:"referral,omitempty"`
+	// The form's id and name at the provider; empty for none.
+	FormId string `protobuf:"bytes,8,opt,name=form_id,json=formId,proto3" json:"form_id,omitempty"`
+	// See form_id.
+	FormName string `protobuf:"bytes,9,opt,name=form_name,json=formName,proto3" json:"form_name,omitempty"`
+	// Whether it is the provider's or the tenant's trial of the form: nobody must be written to.
+	Test          bool `protobuf:"varint,10,opt,name=test,proto3" json:"test,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeadCaptured) Reset() {
@@ -1249,6 +1257,34 @@ func (x *LeadCaptured) GetListingReference() string {
 		return x.ListingReference
 	}
 	return ""
+}
+
+func (x *LeadCaptured) GetReferral() *Referral {
+	if x != nil {
+		return x.Referral
+	}
+	return nil
+}
+
+func (x *LeadCaptured) GetFormId() string {
+	if x != nil {
+		return x.FormId
+	}
+	return ""
+}
+
+func (x *LeadCaptured) GetFormName() string {
+	if x != nil {
+		return x.FormName
+	}
+	return ""
+}
+
+func (x *LeadCaptured) GetTest() bool {
+	if x != nil {
+		return x.Test
+	}
+	return false
 }
 
 // CallUpdate is the progress or the end of a call.
@@ -1952,14 +1988,19 @@ const file_strato_plugin_v1_webhook_proto_rawDesc = "" +
 	"\rConsentChange\x121\n" +
 	"\acontact\x18\x01 \x01(\v2\x17.strato.plugin.v1.PartyR\acontact\x12\x19\n" +
 	"\bopted_in\x18\x02 \x01(\bR\aoptedIn\x12\x14\n" +
-	"\x05scope\x18\x03 \x01(\tR\x05scope\"\xcb\x02\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope\"\xcd\x03\n" +
 	"\fLeadCaptured\x12(\n" +
 	"\x10provider_lead_id\x18\x01 \x01(\tR\x0eproviderLeadId\x121\n" +
 	"\acontact\x18\x02 \x01(\v2\x17.strato.plugin.v1.PartyR\acontact\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x1a\n" +
 	"\bcampaign\x18\x04 \x01(\tR\bcampaign\x12B\n" +
 	"\x06fields\x18\x05 \x03(\v2*.strato.plugin.v1.LeadCaptured.FieldsEntryR\x06fields\x12+\n" +
-	"\x11listing_reference\x18\x06 \x01(\tR\x10listingReference\x1a9\n" +
+	"\x11listing_reference\x18\x06 \x01(\tR\x10listingReference\x126\n" +
+	"\breferral\x18\a \x01(\v2\x1a.strato.plugin.v1.ReferralR\breferral\x12\x17\n" +
+	"\aform_id\x18\b \x01(\tR\x06formId\x12\x1b\n" +
+	"\tform_name\x18\t \x01(\tR\bformName\x12\x12\n" +
+	"\x04test\x18\n" +
+	" \x01(\bR\x04test\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf9\x05\n" +
@@ -2120,33 +2161,34 @@ var file_strato_plugin_v1_webhook_proto_depIdxs = []int32{
 	31, // 30: strato.plugin.v1.ConsentChange.contact:type_name -> strato.plugin.v1.Party
 	31, // 31: strato.plugin.v1.LeadCaptured.contact:type_name -> strato.plugin.v1.Party
 	23, // 32: strato.plugin.v1.LeadCaptured.fields:type_name -> strato.plugin.v1.LeadCaptured.FieldsEntry
-	35, // 33: strato.plugin.v1.CallUpdate.duration:type_name -> google.protobuf.Duration
-	36, // 34: strato.plugin.v1.CallUpdate.recording:type_name -> strato.plugin.v1.MediaRef
-	24, // 35: strato.plugin.v1.CallUpdate.data_collected:type_name -> strato.plugin.v1.CallUpdate.DataCollectedEntry
-	31, // 36: strato.plugin.v1.CallUpdate.contact:type_name -> strato.plugin.v1.Party
-	25, // 37: strato.plugin.v1.CallUpdate.evaluation:type_name -> strato.plugin.v1.CallUpdate.EvaluationEntry
-	37, // 38: strato.plugin.v1.AccountUpdate.state:type_name -> strato.plugin.v1.HealthState
-	34, // 39: strato.plugin.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
-	27, // 40: strato.plugin.v1.Event.route_keys:type_name -> strato.plugin.v1.RouteKey
-	11, // 41: strato.plugin.v1.Event.inbound:type_name -> strato.plugin.v1.InboundMessage
-	13, // 42: strato.plugin.v1.Event.delivery:type_name -> strato.plugin.v1.DeliveryUpdate
-	14, // 43: strato.plugin.v1.Event.contact:type_name -> strato.plugin.v1.ContactUpdate
-	15, // 44: strato.plugin.v1.Event.consent:type_name -> strato.plugin.v1.ConsentChange
-	16, // 45: strato.plugin.v1.Event.lead:type_name -> strato.plugin.v1.LeadCaptured
-	17, // 46: strato.plugin.v1.Event.call:type_name -> strato.plugin.v1.CallUpdate
-	18, // 47: strato.plugin.v1.Event.template:type_name -> strato.plugin.v1.TemplateUpdate
-	19, // 48: strato.plugin.v1.Event.account:type_name -> strato.plugin.v1.AccountUpdate
-	20, // 49: strato.plugin.v1.Event.unrecognized:type_name -> strato.plugin.v1.Unrecognized
-	12, // 50: strato.plugin.v1.Event.echo:type_name -> strato.plugin.v1.MessageEcho
-	2,  // 51: strato.plugin.v1.WebhookService.RouteWebhooks:input_type -> strato.plugin.v1.RouteWebhooksRequest
-	7,  // 52: strato.plugin.v1.WebhookService.HandleWebhooks:input_type -> strato.plugin.v1.HandleWebhooksRequest
-	5,  // 53: strato.plugin.v1.WebhookService.RouteWebhooks:output_type -> strato.plugin.v1.RouteWebhooksResponse
-	9,  // 54: strato.plugin.v1.WebhookService.HandleWebhooks:output_type -> strato.plugin.v1.HandleWebhooksResponse
-	53, // [53:55] is the sub-list for method output_type
-	51, // [51:53] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	10, // 33: strato.plugin.v1.LeadCaptured.referral:type_name -> strato.plugin.v1.Referral
+	35, // 34: strato.plugin.v1.CallUpdate.duration:type_name -> google.protobuf.Duration
+	36, // 35: strato.plugin.v1.CallUpdate.recording:type_name -> strato.plugin.v1.MediaRef
+	24, // 36: strato.plugin.v1.CallUpdate.data_collected:type_name -> strato.plugin.v1.CallUpdate.DataCollectedEntry
+	31, // 37: strato.plugin.v1.CallUpdate.contact:type_name -> strato.plugin.v1.Party
+	25, // 38: strato.plugin.v1.CallUpdate.evaluation:type_name -> strato.plugin.v1.CallUpdate.EvaluationEntry
+	37, // 39: strato.plugin.v1.AccountUpdate.state:type_name -> strato.plugin.v1.HealthState
+	34, // 40: strato.plugin.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	27, // 41: strato.plugin.v1.Event.route_keys:type_name -> strato.plugin.v1.RouteKey
+	11, // 42: strato.plugin.v1.Event.inbound:type_name -> strato.plugin.v1.InboundMessage
+	13, // 43: strato.plugin.v1.Event.delivery:type_name -> strato.plugin.v1.DeliveryUpdate
+	14, // 44: strato.plugin.v1.Event.contact:type_name -> strato.plugin.v1.ContactUpdate
+	15, // 45: strato.plugin.v1.Event.consent:type_name -> strato.plugin.v1.ConsentChange
+	16, // 46: strato.plugin.v1.Event.lead:type_name -> strato.plugin.v1.LeadCaptured
+	17, // 47: strato.plugin.v1.Event.call:type_name -> strato.plugin.v1.CallUpdate
+	18, // 48: strato.plugin.v1.Event.template:type_name -> strato.plugin.v1.TemplateUpdate
+	19, // 49: strato.plugin.v1.Event.account:type_name -> strato.plugin.v1.AccountUpdate
+	20, // 50: strato.plugin.v1.Event.unrecognized:type_name -> strato.plugin.v1.Unrecognized
+	12, // 51: strato.plugin.v1.Event.echo:type_name -> strato.plugin.v1.MessageEcho
+	2,  // 52: strato.plugin.v1.WebhookService.RouteWebhooks:input_type -> strato.plugin.v1.RouteWebhooksRequest
+	7,  // 53: strato.plugin.v1.WebhookService.HandleWebhooks:input_type -> strato.plugin.v1.HandleWebhooksRequest
+	5,  // 54: strato.plugin.v1.WebhookService.RouteWebhooks:output_type -> strato.plugin.v1.RouteWebhooksResponse
+	9,  // 55: strato.plugin.v1.WebhookService.HandleWebhooks:output_type -> strato.plugin.v1.HandleWebhooksResponse
+	54, // [54:56] is the sub-list for method output_type
+	52, // [52:54] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_strato_plugin_v1_webhook_proto_init() }

@@ -51,6 +51,10 @@ type Manifest struct {
 	RouteKinds []string `json:"route_kinds"`
 	// ContentKinds are the kinds of content that can be sent, as on the wire: "text", "media", …
 	ContentKinds []string `json:"content_kinds"`
+	// ContentLimits are the provider's bounds of what is sent, by kind of content;
+	// that of media by its own kind, such as "image", and that of choices by
+	// "buttons" or "list". What is not bounded here is left to the provider.
+	ContentLimits map[string]ContentLimit `json:"content_limits,omitempty"`
 	// Egress are the hosts the plugin may reach.
 	Egress     []string      `json:"egress"`
 	RateLimits []RateLimit   `json:"rate_limits"`
@@ -68,6 +72,17 @@ type Manifest struct {
 	// Unknown are keys of the document that this version does not know: a newer
 	// SDK's, or a slip of the pen.
 	Unknown []string `json:"-"`
+}
+
+// ContentLimit bounds one kind of content. Zero values bound nothing.
+type ContentLimit struct {
+	// MaxBytes and MIMETypes are of files. A type is compared without its parameters.
+	MaxBytes  uint64   `json:"max_bytes,omitempty"`
+	MIMETypes []string `json:"mime_types,omitempty"`
+	// MaxItems is how many buttons, rows or cards there may be in all.
+	MaxItems int `json:"max_items,omitempty"`
+	// MaxChars bounds the fields by name: "body", "title", "caption" and so on.
+	MaxChars map[string]int `json:"max_chars,omitempty"`
 }
 
 // RateLimit is a limit of the provider that the core keeps on the plugin's behalf.
@@ -155,6 +170,10 @@ func (m *Manifest) faults() []error {
 	for _, k := range slices.Concat(m.RouteKinds, m.ContentKinds, m.OperatorSettings) {
 		fault(!wordForm.MatchString(k), "%q must be a lower-case word", k)
 	}
+	for k, l := range m.ContentLimits {
+		fault(!wordForm.MatchString(k), "content_limits %q must be a lower-case word", k)
+		fault(l.MaxItems < 0, "content_limits %q has a negative bound", k)
+	}
 	for _, l := range m.RateLimits {
 		fault(l.Name == "", "a rate limit has no name")
 		fault(l.PerSecond < 0 || l.Burst < 0 || l.MaxConcurrency < 0, "rate limit %q is negative", l.Name)
@@ -173,7 +192,7 @@ func unknown(document []byte) []string {
 	if json.Unmarshal(document, &keys) != nil {
 		return nil
 	}
-	known, _ := json.Marshal(Manifest{SettingsSchema: json.RawMessage("{}")})
+	known, _ := json.Marshal(Manifest{SettingsSchema: json.RawMessage("{}"), ContentLimits: map[string]ContentLimit{"": {}}})
 	var has map[string]json.RawMessage
 	_ = json.Unmarshal(known, &has)
 	var out []string

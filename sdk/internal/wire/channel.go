@@ -26,15 +26,23 @@ func FromMessage(i *pluginv1.Installation, m sdk.Message) *pluginv1.SendRequest 
 func ToReceipt(p *pluginv1.Receipt) sdk.Receipt {
 	return sdk.Receipt{
 		ProviderMessageID: p.GetProviderMessageId(), State: sdk.DeliveryState(p.GetState()),
-		AcceptedAt: toTime(p.GetAcceptedAt()), Recipient: each(p.GetRecipient(), ToAddress),
+		AcceptedAt: toTime(p.GetAcceptedAt()), Recipient: each(p.GetRecipient(), ToAddress), Uploaded: each(p.GetUploaded(), toUploaded),
 	}
+}
+
+func toUploaded(p *pluginv1.UploadedFile) sdk.UploadedFile {
+	return sdk.UploadedFile{BlobID: p.GetBlobId(), ProviderID: p.GetProviderMediaId(), ExpiresAt: toTime(p.GetExpiresAt())}
+}
+
+func fromUploaded(f sdk.UploadedFile) *pluginv1.UploadedFile {
+	return &pluginv1.UploadedFile{BlobId: f.BlobID, ProviderMediaId: f.ProviderID, ExpiresAt: fromTime(f.ExpiresAt)}
 }
 
 // FromReceipt writes a receipt.
 func FromReceipt(r sdk.Receipt) *pluginv1.Receipt {
 	return &pluginv1.Receipt{
 		ProviderMessageId: r.ProviderMessageID, State: pluginv1.DeliveryState(r.State),
-		AcceptedAt: fromTime(r.AcceptedAt), Recipient: each(r.Recipient, FromAddress),
+		AcceptedAt: fromTime(r.AcceptedAt), Recipient: each(r.Recipient, FromAddress), Uploaded: each(r.Uploaded, fromUploaded),
 	}
 }
 

@@ -46,12 +46,25 @@ func toParam(p *pluginv1.TemplateParam) sdk.TemplateParam {
 	return sdk.TemplateParam{
 		Component: p.GetComponent(), Index: int(p.GetIndex()), Name: p.GetName(), SubType: p.GetSubType(),
 		Text: p.GetText(), Media: toMediaRefPtr(p.GetMedia()), Payload: p.GetPayload(),
+		Location: toPlacePtr(p.GetLocation()),
 	}
+}
+
+func toPlacePtr(p *pluginv1.LocationContent) *sdk.Location {
+	if p == nil {
+		return nil
+	}
+	return &sdk.Location{Latitude: p.GetLatitude(), Longitude: p.GetLongitude(), Name: p.GetName(), Address: p.GetAddress()}
 }
 
 func fromParam(t sdk.TemplateParam) *pluginv1.TemplateParam {
 	p := &pluginv1.TemplateParam{Component: t.Component, Index: uint32(max(t.Index, 0)), Name: t.Name, SubType: t.SubType}
 	switch {
+	case t.Location != nil:
+		l := t.Location
+		p.Value = &pluginv1.TemplateParam_Location{Location: &pluginv1.LocationContent{
+			Latitude: l.Latitude, Longitude: l.Longitude, Name: l.Name, Address: l.Address,
+		}}
 	case t.Media != nil:
 		p.Value = &pluginv1.TemplateParam_Media{Media: FromMediaRef(*t.Media)}
 	case t.Payload != "":

@@ -57,7 +57,8 @@ func toPayload(p *pluginv1.Event) sdk.Payload {
 		l := k.Lead
 		return sdk.LeadCaptured{
 			ProviderLeadID: l.GetProviderLeadId(), Contact: toParty(l.GetContact()), Source: l.GetSource(), Campaign: l.GetCampaign(),
-			Fields: l.GetFields(), ListingReference: l.GetListingReference(),
+			Fields: l.GetFields(), ListingReference: l.GetListingReference(), Referral: toReferral(l.GetReferral()),
+			FormID: l.GetFormId(), FormName: l.GetFormName(), Test: l.GetTest(),
 		}
 	case *pluginv1.Event_Call:
 		return toCall(k.Call)
@@ -97,7 +98,8 @@ func fromPayload(payload sdk.Payload, p *pluginv1.Event) {
 	case sdk.LeadCaptured:
 		p.Payload = &pluginv1.Event_Lead{Lead: &pluginv1.LeadCaptured{
 			ProviderLeadId: e.ProviderLeadID, Contact: fromParty(e.Contact), Source: e.Source, Campaign: e.Campaign,
-			Fields: e.Fields, ListingReference: e.ListingReference,
+			Fields: e.Fields, ListingReference: e.ListingReference, Referral: fromReferral(e.Referral),
+			FormId: e.FormID, FormName: e.FormName, Test: e.Test,
 		}}
 	case sdk.CallUpdate:
 		p.Payload = &pluginv1.Event_Call{Call: fromCall(e)}
@@ -116,12 +118,7 @@ func toInbound(m *pluginv1.InboundMessage) sdk.InboundMessage {
 		Content: ToContent(m.GetContent()), ReplyTo: m.GetReplyToMessageId(), Forwarded: m.GetForwarded(),
 		WindowExpiresAt: toTime(m.GetWindowExpiresAt()),
 	}
-	if r := m.GetReferral(); r != nil {
-		out.Referral = &sdk.Referral{
-			SourceType: r.GetSourceType(), SourceID: r.GetSourceId(), SourceURL: r.GetSourceUrl(), Headline: r.GetHeadline(),
-			Body: r.GetBody(), ClickID: r.GetClickId(), MediaURL: r.GetMediaUrl(),
-		}
-	}
+	out.Referral = toReferral(m.GetReferral())
 	return out
 }
 
@@ -130,12 +127,7 @@ func fromInbound(m sdk.InboundMessage) *pluginv1.InboundMessage {
 		ProviderMessageId: m.ProviderMessageID, From: fromParty(m.From), To: FromAddress(m.To), Content: FromContent(m.Content),
 		ReplyToMessageId: m.ReplyTo, Forwarded: m.Forwarded, WindowExpiresAt: fromTime(m.WindowExpiresAt),
 	}
-	if r := m.Referral; r != nil {
-		out.Referral = &pluginv1.Referral{
-			SourceType: r.SourceType, SourceId: r.SourceID, SourceUrl: r.SourceURL, Headline: r.Headline,
-			Body: r.Body, ClickId: r.ClickID, MediaUrl: r.MediaURL,
-		}
-	}
+	out.Referral = fromReferral(m.Referral)
 	return out
 }
 
@@ -154,5 +146,25 @@ func fromCall(c sdk.CallUpdate) *pluginv1.CallUpdate {
 		Recording: fromMediaRefPtr(c.Recording), TranscriptJson: c.Transcript, Summary: c.Summary, DataCollected: c.Collected,
 		Contact: fromParty(c.Contact), Direction: c.Direction, Reason: c.Reason, Verdict: c.Verdict, Evaluation: c.Evaluation,
 		OtherCallIds: c.OtherIDs,
+	}
+}
+
+func toReferral(r *pluginv1.Referral) *sdk.Referral {
+	if r == nil {
+		return nil
+	}
+	return &sdk.Referral{
+		SourceType: r.GetSourceType(), SourceID: r.GetSourceId(), SourceURL: r.GetSourceUrl(), Headline: r.GetHeadline(),
+		Body: r.GetBody(), ClickID: r.GetClickId(), MediaURL: r.GetMediaUrl(),
+	}
+}
+
+func fromReferral(r *sdk.Referral) *pluginv1.Referral {
+	if r == nil {
+		return nil
+	}
+	return &pluginv1.Referral{
+		SourceType: r.SourceType, SourceId: r.SourceID, SourceUrl: r.SourceURL, Headline: r.Headline,
+		Body: r.Body, ClickId: r.ClickID, MediaUrl: r.MediaURL,
 	}
 }

@@ -188,7 +188,7 @@ func exclusive(t reflect.Type) []string {
 	case reflect.TypeFor[sdk.Button]():
 		return []string{"Payload", "URL", "Phone", "Flow"}
 	case reflect.TypeFor[sdk.TemplateParam]():
-		return []string{"Text", "Media", "Payload"}
+		return []string{"Text", "Media", "Payload", "Location"}
 	}
 	return nil
 }
