@@ -35,10 +35,7 @@ func compose(c sdk.Content) (kind string, what any, err error) {
 	case sdk.Media:
 		return composeMedia(c)
 	case sdk.Location:
-		place := object{"latitude": c.Latitude, "longitude": c.Longitude}
-		set(place, "name", c.Name)
-		set(place, "address", c.Address)
-		return "location", place, nil
+		return "location", composePlace(c), nil
 	case sdk.Reaction:
 		return "reaction", object{"message_id": c.TargetID, "emoji": c.Emoji}, nil
 	case sdk.ContactCards:
@@ -58,6 +55,13 @@ func set(o object, key, value string) {
 	if value != "" {
 		o[key] = value
 	}
+}
+
+func composePlace(l sdk.Location) object {
+	place := object{"latitude": l.Latitude, "longitude": l.Longitude}
+	set(place, "name", l.Name)
+	set(place, "address", l.Address)
+	return place
 }
 
 func composeMedia(m sdk.Media) (string, any, error) {
@@ -220,6 +224,12 @@ func composeParam(p sdk.TemplateParam) (object, error) {
 			set(ref, "filename", p.Media.FileName)
 		}
 		out["type"], out[kind] = kind, ref
+	case p.Location != nil:
+		out["type"], out["location"] = "location", composePlace(*p.Location)
+	case p.Component == "button" && p.SubType == "catalog":
+		action := object{}
+		set(action, "thumbnail_product_retailer_id", cmp.Or(p.Payload, p.Text))
+		out["type"], out["action"] = "action", action
 	case p.Component == "button" && p.SubType == "copy_code":
 		out["type"], out["coupon_code"] = "coupon_code", cmp.Or(p.Payload, p.Text)
 	case p.Component == "button" && p.SubType == "flow":

@@ -68,16 +68,19 @@ const (
 
 // Message is one line on a person's phone.
 type Message struct {
-	ID        string    `json:"id"`
-	Direction string    `json:"direction"`
-	Phone     string    `json:"phone"`
-	Name      string    `json:"name,omitempty"`
-	Type      string    `json:"type"`
-	Text      string    `json:"text,omitempty"`
-	ReplyTo   string    `json:"reply_to,omitempty"`
-	Status    string    `json:"status,omitempty"`
-	Error     string    `json:"error,omitempty"`
-	At        time.Time `json:"at"`
+	ID        string `json:"id"`
+	Direction string `json:"direction"`
+	Phone     string `json:"phone"`
+	Name      string `json:"name,omitempty"`
+	Type      string `json:"type"`
+	Text      string `json:"text,omitempty"`
+	ReplyTo   string `json:"reply_to,omitempty"`
+	Status    string `json:"status,omitempty"`
+	Error     string `json:"error,omitempty"`
+	// Typing says that the phone shows, below this message, that the business is
+	// writing.
+	Typing bool      `json:"typing,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 // Refusal is an error with the HTTP status for it; its words are for the person

@@ -87,15 +87,51 @@ func listMessages(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *message
 type messageDraft struct {
 	ConversationPath
 	Body struct {
-		Text    string                 `json:"text" minLength:"1" maxLength:"4096" doc:"What to say." example:"¡Hola! ¿Querés verlo mañana a las 18?"`
+		Text    string                 `json:"text,omitempty" required:"false" minLength:"1" maxLength:"4096" doc:"What to say, where that is plain text." example:"¡Hola! ¿Querés verlo mañana a las 18?"`
+		Content *conversation.Saying   `json:"content,omitempty" required:"false" doc:"What to say, in place of text: exactly one member, by the kind of content."`
 		ReplyTo conversation.MessageID `json:"reply_to,omitzero" required:"false" format:"uuid" doc:"The message it answers, of the same conversation."`
+		Hints   map[string]string      `json:"hints,omitempty" required:"false" maxProperties:"20" doc:"What only the channel's plugin understands, by its own names."`
 	}
 }
 
-func sendMessage(ctx context.Context, s tenant.Scope, a rbac.Actor, in *messageDraft) (*conversation.Message, error) {
-	return conversation.Send(ctx, s, conversation.Draft{
-		Conversation: in.ID, Text: in.Body.Text, ReplyTo: in.Body.ReplyTo, Author: conversation.ByUser, AuthorID: a.User.UUID,
-	})
+// maxHint is the longest name or value of a hint, in bytes.
+const maxHint = 1024
+
+func (p *plugins) sendMessage(ctx context.Context, s tenant.Scope, a rbac.Actor, in *messageDraft) (*conversation.Message, error) {
+	b := in.Body
+	if b.Text != "" && b.Content != nil {
+		return nil, conversation.ErrContent.At("/content", "must not come together with text")
+	}
+	for name, value := range b.Hints {
+		if name == "" || len(name) > maxHint || len(value) > maxHint {
+			return nil, conversation.ErrContent.At("/hints", "must have names and values of at most 1024 bytes")
+		}
+	}
+	d := conversation.Draft{
+		Conversation: in.ID, Text: b.Text, Saying: b.Content, ReplyTo: b.ReplyTo, Hints: b.Hints, Author: conversation.ByUser, AuthorID: a.User.UUID,
+	}
+	if b.Content != nil {
+		plugin, err := conversation.PluginOf(ctx, s, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		d.Channel = p.channel(plugin)
+	}
+	return conversation.Send(ctx, s, d)
+}
+
+// channel is what a plugin can carry. One whose manifest cannot be read now
+// carries texts, as all do.
+func (p *plugins) channel(plugin string) conversation.Channel {
+	release, err := p.registry.Known(plugin)
+	if err != nil {
+		return conversation.Channel{Kinds: []string{"text"}}
+	}
+	c := conversation.Channel{Kinds: release.Manifest.ContentKinds, Limits: map[string]conversation.Limit{}}
+	for kind, l := range release.Manifest.ContentLimits {
+		c.Limits[kind] = conversation.Limit{Items: l.MaxItems, Bytes: l.MaxBytes, Types: l.MIMETypes, Chars: l.MaxChars}
+	}
+	return c
 }
 
 // MessagePath names a message of a conversation.
@@ -124,4 +160,8 @@ func setHolder(ctx context.Context, s tenant.Scope, a rbac.Actor, in *holderInpu
 
 func markRead(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *ConversationPath) (*conversation.Conversation, error) {
 	return conversation.MarkRead(ctx, s, in.ID)
+}
+
+func typing(ctx context.Context, s tenant.Scope, _ rbac.Actor, in *ConversationPath) (rest.Empty, error) {
+	return rest.Empty{}, conversation.Typing(ctx, s, in.ID)
 }

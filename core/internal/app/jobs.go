@@ -19,6 +19,7 @@ func jobs(p *parts) (*queue.Workers, []queue.Sweep) {
 	queue.Handle(w, p.receiver.CatchUp)
 	queue.Handle(w, automation.Worker(p.Pool))
 	queue.Handle(w, p.outbox.Work)
+	queue.Handle(w, p.outbox.Signal)
 	return w, []queue.Sweep{
 		ingress.Waiting, conversation.Overdue, conversation.Stuck,
 		chore("inbox days", time.Hour, `select crm.ensure_inbox_days((now() at time zone 'utc')::date, 8)`),

@@ -27,8 +27,9 @@ func routes(r *httpapi.Router, a *auth.Service, p *plugins, hooks *ingress.Handl
 	httpapi.Handle(r, get, "/api/conversations/{id}", rbac.Read("conversation"), getConversation, httpapi.Summary("Get a conversation"))
 	httpapi.Handle(r, put, "/api/conversations/{id}/holder", rbac.Write("conversation"), setHolder, httpapi.Summary("Take a conversation, or give it to the assistant"))
 	httpapi.Handle(r, put, "/api/conversations/{id}/read", rbac.Write("conversation"), markRead, httpapi.Summary("Mark a conversation as read"))
+	httpapi.Handle(r, put, "/api/conversations/{id}/typing", rbac.Send("message"), typing, httpapi.Summary("Show the customer that somebody is writing"))
 	httpapi.Handle(r, get, "/api/conversations/{id}/messages", rbac.Read("message"), listMessages, httpapi.Summary("List messages, newest first"))
-	httpapi.Handle(r, post, "/api/conversations/{id}/messages", rbac.Send("message"), sendMessage, httpapi.Summary("Send a message"))
+	httpapi.Handle(r, post, "/api/conversations/{id}/messages", rbac.Send("message"), p.sendMessage, httpapi.Summary("Send a message"))
 	httpapi.Handle(r, post, "/api/conversations/{id}/messages/{message}/resend", rbac.Send("message"), resendMessage, httpapi.Summary("Send a message again that failed or got lost"))
 
 	httpapi.HandleControl(r, get, "/api/plugins", rbac.Read("plugin"), p.list, httpapi.Summary("List plugins"))

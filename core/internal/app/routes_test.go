@@ -55,6 +55,10 @@ var probes = map[string][]probe{
 		path:   func(_, other ids) string { return "/api/conversations/" + other.conversation.String() + "/read" },
 		status: 404, code: "conversation.not_found",
 	}},
+	"PUT /api/conversations/{id}/typing": {{
+		path:   func(_, other ids) string { return "/api/conversations/" + other.conversation.String() + "/typing" },
+		status: 404, code: "conversation.not_found",
+	}},
 	"GET /api/conversations/{id}/messages": {{
 		path:   func(_, other ids) string { return "/api/conversations/" + other.conversation.String() + "/messages" },
 		status: 404, code: "conversation.not_found",
@@ -68,6 +72,13 @@ var probes = map[string][]probe{
 		{
 			path:   func(own, _ ids) string { return "/api/conversations/" + own.conversation.String() + "/messages" },
 			body:   func(_, other ids) any { return map[string]string{"text": "hola", "reply_to": other.received.String()} },
+			status: 422, code: "message.reply_to",
+		},
+		{
+			path: func(own, _ ids) string { return "/api/conversations/" + own.conversation.String() + "/messages" },
+			body: func(_, other ids) any {
+				return map[string]any{"content": map[string]any{"reaction": map[string]string{"message": other.received.String(), "emoji": "👍"}}}
+			},
 			status: 422, code: "message.reply_to",
 		},
 	},

@@ -129,7 +129,8 @@ func TakeOver(ctx context.Context, s tenant.Scope, i ID, user uuid.UUID) (*Conve
 	return v, save(ctx, s, v, "holder", "epoch", "assignee_id")
 }
 
-// MarkRead notes that somebody of the agency has seen the conversation.
+// MarkRead notes that somebody of the agency has seen the conversation, and shows
+// it to the customer where the channel can.
 func MarkRead(ctx context.Context, s tenant.Scope, i ID) (*Conversation, error) {
 	v, err := lock(ctx, s, i)
 	if err != nil || v.Unread == 0 {
@@ -137,5 +138,8 @@ func MarkRead(ctx context.Context, s tenant.Scope, i ID) (*Conversation, error) 
 	}
 	v.Unread = 0
 	s.Announce(tenant.Change{Type: "conversation.updated", ID: v.ID.UUID, Parent: v.LeadID.UUID})
+	if err := signal(ctx, s, v.ID, SignalRead); err != nil {
+		return nil, err
+	}
 	return v, save(ctx, s, v, "unread")
 }

@@ -23,7 +23,13 @@ const maxText = 4096
 // Draft is a message to be sent.
 type Draft struct {
 	Conversation ID
-	Text         string
+	// Text is a plain text; Saying is anything else, for which Channel tells what
+	// the conversation's plugin takes.
+	Text    string
+	Saying  *Saying
+	Channel Channel
+	// Hints are what only the plugin understands, by its own names.
+	Hints map[string]string
 	// ReplyTo is the message it answers; zero for none.
 	ReplyTo MessageID
 	Author  Author
@@ -44,28 +50,33 @@ type Deliver struct {
 func (Deliver) Kind() string { return "conversation_deliver" }
 
 // Send queues a message. A user's first message takes the conversation over
-// from the assistant. It is refused when the provider allows no free replies
-// now. The message goes out after the commit.
+// from the assistant. It is refused when the channel cannot carry it, or allows
+// no free replies now. The message goes out after the commit.
 func Send(ctx context.Context, s tenant.Scope, d Draft) (*Message, error) {
-	text := strings.TrimSpace(d.Text)
-	if n := utf8.RuneCountInString(text); n == 0 || n > maxText {
-		return nil, ErrText.At("/text", "must have 1 to 4096 characters")
+	m, err := d.message(s)
+	if err != nil {
+		return nil, err
 	}
 	v, err := lock(ctx, s, d.Conversation)
 	if err != nil {
 		return nil, err
 	}
-	if !v.WindowExpiresAt.IsZero() && !s.Now().Before(v.WindowExpiresAt) {
-		return nil, ErrWindowClosed
+	if err := v.admits(s, m); err != nil {
+		return nil, err
 	}
-	m := &Message{
-		ID: id.New[Message](), ConversationID: v.ID, AccountID: v.AccountID, Direction: Out, Author: d.Author,
-		AuthorID: d.AuthorID, Type: "text", Text: text, Status: Queued, Epoch: d.Epoch, OccurredAt: s.Now(), CreatedAt: s.Now(),
-	}
+	m.ConversationID, m.AccountID = v.ID, v.AccountID
 	if !d.ReplyTo.IsZero() {
-		if m.ReplyTo, err = externalIDOf(ctx, s, v.ID, d.ReplyTo); err != nil {
+		if m.ReplyTo, err = externalIDOf(ctx, s, v.ID, d.ReplyTo, "/reply_to"); err != nil {
 			return nil, err
 		}
+	}
+	if d.Saying != nil && d.Saying.Reaction != nil {
+		r := d.Saying.Reaction
+		target, err := externalIDOf(ctx, s, v.ID, r.Message, "/content/reaction/message")
+		if err != nil {
+			return nil, err
+		}
+		m.Content.Reaction = &Reaction{TargetID: target, Emoji: r.Emoji}
 	}
 	if d.Author == ByUser {
 		if err := v.takeOver(ctx, s, d.AuthorID, "message"); err != nil {
@@ -75,6 +86,40 @@ func Send(ctx context.Context, s tenant.Scope, d Draft) (*Message, error) {
 		v.Unread = 0
 	}
 	return m, queueMessage(ctx, s, v, m)
+}
+
+// message is what a draft says, as a message that belongs nowhere yet.
+func (d *Draft) message(s tenant.Scope) (*Message, error) {
+	m := &Message{
+		ID: id.New[Message](), Direction: Out, Author: d.Author, AuthorID: d.AuthorID, Type: "text", Text: strings.TrimSpace(d.Text),
+		Status: Queued, Epoch: d.Epoch, OccurredAt: s.Now(), CreatedAt: s.Now(),
+	}
+	if d.Saying == nil {
+		if n := utf8.RuneCountInString(m.Text); n == 0 || n > maxText {
+			return nil, ErrText.At("/text", "must have 1 to 4096 characters")
+		}
+	} else {
+		if err := d.Saying.check(d.Channel); err != nil {
+			return nil, err
+		}
+		d.Saying.fill(m)
+	}
+	if len(d.Hints) > 0 {
+		if m.Content == nil {
+			m.Content = &Content{}
+		}
+		m.Content.Hints = d.Hints
+	}
+	return m, nil
+}
+
+// admits refuses what may not be sent now: outside the window for free replies
+// only a template may.
+func (v *Conversation) admits(s tenant.Scope, m *Message) error {
+	if m.Type != "template" && !v.WindowExpiresAt.IsZero() && !s.Now().Before(v.WindowExpiresAt) {
+		return ErrWindowClosed
+	}
+	return nil
 }
 
 // queueMessage stores a message with its job, and what it changes around it.
@@ -123,12 +168,13 @@ func (v *Conversation) event(t event.Type, by event.Actor, who uuid.UUID, payloa
 	}
 }
 
-// externalIDOf is the provider's id of a message of the conversation.
-func externalIDOf(ctx context.Context, s tenant.Scope, v ID, m MessageID) (string, error) {
+// externalIDOf is the provider's id of a message of the conversation, which the
+// body names at pointer.
+func externalIDOf(ctx context.Context, s tenant.Scope, v ID, m MessageID, pointer string) (string, error) {
 	row := &Message{}
 	err := s.Select(row).Column("external_id").Where("m.id = ?", m).Where("m.conversation_id = ?", v).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && row.ExternalID == "" {
-		return "", ErrReplyTo.At("/reply_to", "no such message in this conversation")
+		return "", ErrReplyTo.At(pointer, "no such message in this conversation")
 	}
 	if err != nil {
 		return "", fmt.Errorf("look for message %s: %w", m, err)
@@ -154,8 +200,8 @@ func Resend(ctx context.Context, s tenant.Scope, v ID, i MessageID) (*Message, e
 	if m.Status != Failed && m.Status != Unknown || m.ExternalID != "" && m.Status == Unknown {
 		return nil, ErrNotResendable
 	}
-	if !c.WindowExpiresAt.IsZero() && !s.Now().Before(c.WindowExpiresAt) {
-		return nil, ErrWindowClosed
+	if err := c.admits(s, m); err != nil {
+		return nil, err
 	}
 	n := &Message{
 		ID: id.New[Message](), ConversationID: c.ID, AccountID: c.AccountID, Direction: Out, Author: m.Author, AuthorID: m.AuthorID,

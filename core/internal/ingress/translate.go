@@ -127,6 +127,20 @@ func (d *drafted) say(c *pluginv1.Content) {
 		d.content().Selection = &conversation.Selection{
 			Kind: clean(s.GetKind()), ID: clean(s.GetId()), Title: clean(s.GetTitle()), Description: clean(s.GetDescription()), Answers: document(s.GetAnswersJson()),
 		}
+	case *pluginv1.Content_Template:
+		d.Type = "template"
+		d.content().Template = &conversation.Template{Name: clean(k.Template.GetName()), Language: clean(k.Template.GetLanguage())}
+	case *pluginv1.Content_Interactive:
+		d.Type, d.Text = "interactive", clean(k.Interactive.GetBody())
+		d.content().Interactive = choices(k.Interactive)
+	case *pluginv1.Content_Cards:
+		d.Type, d.Text = "cards", clean(k.Cards.GetFallbackText())
+		d.content().Cards = &conversation.Cards{Fallback: d.Text, Items: []conversation.Tile{}}
+		for _, c := range k.Cards.GetCards() {
+			d.Content.Cards.Items = append(d.Content.Cards.Items, conversation.Tile{
+				Title: clean(c.GetTitle()), Subtitle: clean(c.GetSubtitle()), ImageURL: clean(c.GetImage().GetUrl()), Buttons: buttons(c.GetButtons()),
+			})
+		}
 	case *pluginv1.Content_Unsupported:
 		u := k.Unsupported
 		d.Type = "unsupported"
@@ -135,6 +149,30 @@ func (d *drafted) say(c *pluginv1.Content) {
 		d.Type = "unsupported"
 		d.content().Unsupported = &conversation.Unsupported{Detail: "the plugin gave no content that this version knows"}
 	}
+}
+
+func choices(i *pluginv1.Interactive) *conversation.Interactive {
+	out := &conversation.Interactive{
+		Header: clean(i.GetHeader()), Body: clean(i.GetBody()), Footer: clean(i.GetFooter()), ListLabel: clean(i.GetListLabel()), Buttons: buttons(i.GetButtons()),
+	}
+	for _, s := range i.GetSections() {
+		section := conversation.Section{Title: clean(s.GetTitle()), Rows: []conversation.Row{}}
+		for _, r := range s.GetRows() {
+			section.Rows = append(section.Rows, conversation.Row{ID: clean(r.GetId()), Title: clean(r.GetTitle()), Description: clean(r.GetDescription())})
+		}
+		out.Sections = append(out.Sections, section)
+	}
+	return out
+}
+
+func buttons(list []*pluginv1.Button) []conversation.Button {
+	var out []conversation.Button
+	for _, b := range list {
+		out = append(out, conversation.Button{
+			ID: clean(b.GetId()), Title: clean(b.GetTitle()), Payload: clean(b.GetReplyPayload()), URL: clean(b.GetUrl()), Phone: clean(b.GetPhone()), Flow: clean(b.GetFlowId()),
+		})
+	}
+	return out
 }
 
 func media(m *pluginv1.Media) *conversation.Media {

@@ -145,7 +145,7 @@ func (o *Outbox) attempt(ctx context.Context, t tenant.ID, d *conversation.Dispa
 	if live.State != installation.Active {
 		return o.postpone(d, live.Plugin, pausedFor, false)
 	}
-	resp, err := o.registry.Send(ctx, live, request(d))
+	resp, err := o.registry.Send(ctx, live, request(d, o.registry.ContentKinds(live.Plugin)))
 	if err != nil {
 		o.log.WarnContext(ctx, "send got no answer", "tenant", t, "plugin", live.Plugin, "message", d.Message.ID, "error", err)
 		if pluginhost.NeverLeft(err) {
@@ -159,12 +159,16 @@ func (o *Outbox) attempt(ctx context.Context, t tenant.ID, d *conversation.Dispa
 	return o.accept(d, live.Plugin, resp.GetReceipts())
 }
 
-func request(d *conversation.Dispatch) *pluginv1.SendRequest {
+// request is a message as it travels to a plugin that has certain kinds of content.
+func request(d *conversation.Dispatch, kinds []string) *pluginv1.SendRequest {
 	req := &pluginv1.SendRequest{
 		IdempotencyKey: d.Message.ID.String(), Attempt: uint32(d.Message.Attempts),
 		From:             &pluginv1.Address{Kind: d.Account.Kind, Value: d.Account.Value},
-		Content:          &pluginv1.Content{Kind: &pluginv1.Content_Text{Text: &pluginv1.Text{Body: d.Message.Text}}},
+		Content:          content(&d.Message, kinds),
 		ReplyToMessageId: d.Message.ReplyTo,
+	}
+	if d.Message.Content != nil {
+		req.Hints = d.Message.Content.Hints
 	}
 	for _, a := range d.To {
 		req.To = append(req.To, &pluginv1.Address{Kind: a.Kind, Value: a.Value})

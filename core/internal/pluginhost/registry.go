@@ -95,6 +95,16 @@ func (r *Registry) Known(name string) (host.Release, error) {
 	return host.Release{}, ErrNoPlugin
 }
 
+// ContentKinds are the kinds of content that a plugin sends; none when it is not
+// known.
+func (r *Registry) ContentKinds(plugin string) []string {
+	p, err := r.Known(plugin)
+	if err != nil {
+		return nil
+	}
+	return p.Manifest.ContentKinds
+}
+
 // Status tells how a plugin's process is.
 func (r *Registry) Status(name string) (host.Status, error) { return r.host.Status(name) }
 
@@ -249,6 +259,25 @@ func (r *Registry) Send(ctx context.Context, l *installation.Live, req *pluginv1
 	var resp *pluginv1.SendResponse
 	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
 		resp, err = c.Channel.Send(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+// Signals reports whether a plugin shows read marks and typing.
+func (r *Registry) Signals(plugin string) bool { return r.has(plugin, settings.Signals) }
+
+func (r *Registry) has(plugin string, c settings.Capability) bool {
+	p, err := r.Known(plugin)
+	return err == nil && p.Manifest.Has(c)
+}
+
+// Signal has the plugin show a person a read mark or typing, in one attempt.
+func (r *Registry) Signal(ctx context.Context, l *installation.Live, req *pluginv1.SignalRequest) (*pluginv1.SignalResponse, error) {
+	req.Installation = Wire(l)
+	var resp *pluginv1.SignalResponse
+	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
+		resp, err = c.Channel.Signal(ctx, req)
 		return err
 	})
 	return resp, err

@@ -182,7 +182,8 @@ func (s *Simulator) taken(who identity, m message, in map[string]any, f Faults) 
 	return map[string]any{"messaging_product": "whatsapp", "contacts": []any{contact}, "messages": []any{one}}
 }
 
-// markRead puts the blue ticks on what a person wrote, up to one message.
+// markRead puts the blue ticks on what a person wrote, up to one message, and
+// shows typing if asked to.
 func (s *Simulator) markRead(v visit, in map[string]any) {
 	id, found := text(in, "message_id"), false
 	s.state.Change(func(st *state) {
@@ -192,6 +193,7 @@ func (s *Simulator) markRead(v visit, in map[string]any) {
 			return
 		}
 		found = true
+		_, last.Typing = in["typing_indicator"]
 		for _, m := range a.Messages {
 			if m.Direction == simulator.Inbound && m.Person == last.Person {
 				m.Status = "read"
