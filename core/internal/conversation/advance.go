@@ -3,7 +3,6 @@ package conversation
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -97,33 +96,51 @@ func Advance(ctx context.Context, s tenant.Scope, in []Update) error {
 	if err != nil {
 		return err
 	}
-	found, err := lockTicked(ctx, s, in, accounts)
+	rest, err := tick(ctx, s, in, accounts)
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	unmet := make([]external, len(rest))
+	for n, u := range rest {
+		unmet[n] = external{accounts[u.Account], u.ExternalID}
+	}
+	if err := meet(ctx, s, unmet); err != nil {
+		return err
+	}
+	// Their messages may have come while we waited.
+	rest, err = tick(ctx, s, rest, accounts)
 	if err != nil {
 		return err
 	}
+	return park(ctx, s, rest, accounts)
+}
+
+// tick takes updates into the messages that they speak of, and returns those
+// whose messages are not there.
+func tick(ctx context.Context, s tenant.Scope, in []Update, accounts map[installation.AccountKey]installation.AccountID) ([]Update, error) {
+	found, err := lockTicked(ctx, s, in, accounts)
+	if err != nil {
+		return nil, err
+	}
 	var moved []*Message
-	var parked []Update
+	var rest []Update
 	for _, u := range in {
 		m := found.of(accounts[u.Account], u)
 		if m == nil {
-			parked = append(parked, u)
+			rest = append(rest, u)
 			continue
 		}
 		m.ExternalID = cmp.Or(m.ExternalID, u.ExternalID)
 		if m.advance(u) && m.Status == Failed {
-			err = event.Append(ctx, s, failedEvent(m))
-		}
-		if err != nil {
-			return err
+			if err := event.Append(ctx, s, failedEvent(m)); err != nil {
+				return nil, err
+			}
 		}
 		if !slices.Contains(moved, m) {
 			moved = append(moved, m)
 		}
 	}
-	if err := saveTicks(ctx, s, moved); err != nil {
-		return err
-	}
-	return park(ctx, s, parked, accounts)
+	return rest, saveTicks(ctx, s, moved)
 }
 
 func accountKeysOf(in []Update) []installation.AccountKey {
@@ -230,91 +247,6 @@ func saveTicks(ctx context.Context, s tenant.Scope, list []*Message) error {
 		s.Tenant(), u.ids, u.externals, u.statuses, u.codes, u.details, u.provider, u.sent, u.delivered, u.read, u.failed)
 	if err != nil {
 		return fmt.Errorf("write the ticks of %d messages: %w", len(list), err)
-	}
-	return nil
-}
-
-// park keeps ticks for messages that are not known yet.
-func park(ctx context.Context, s tenant.Scope, list []Update, accounts map[installation.AccountKey]installation.AccountID) error {
-	for _, u := range list {
-		detail, err := json.Marshal(u)
-		if err != nil {
-			return fmt.Errorf("encode a tick: %w", err)
-		}
-		_, err = s.Exec(ctx, `
-			insert into crm.parked_updates (tenant_id, account_id, external_id, status, detail, occurred_at, created_at)
-			values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
-			s.Tenant(), accounts[u.Account], u.ExternalID, string(u.Status), detail, u.OccurredAt, s.Now())
-		if err != nil {
-			return fmt.Errorf("park a tick: %w", err)
-		}
-	}
-	return nil
-}
-
-// unpark takes the ticks that came before their messages were known by their
-// provider ids.
-func unpark(ctx context.Context, s tenant.Scope, list ...*Message) error {
-	if len(list) == 0 {
-		return nil
-	}
-	var owners []uuid.UUID
-	var externals []string
-	known := map[external]*Message{}
-	for _, m := range list {
-		owners, externals = append(owners, m.AccountID.UUID), append(externals, m.ExternalID)
-		known[external{m.AccountID, m.ExternalID}] = m
-	}
-	var rows []struct {
-		AccountID  installation.AccountID
-		ExternalID string
-		Detail     []byte
-	}
-	err := s.Query(ctx, &rows, `
-		delete from crm.parked_updates p using unnest($2::uuid[], $3::text[]) k(account_id, external_id)
-		where p.tenant_id = $1 and p.account_id = k.account_id and p.external_id = k.external_id
-		returning p.account_id, p.external_id, p.detail`, s.Tenant(), owners, externals)
-	if err != nil {
-		return fmt.Errorf("take parked ticks: %w", err)
-	}
-	for _, r := range rows {
-		var u Update
-		if err := json.Unmarshal(r.Detail, &u); err != nil {
-			return fmt.Errorf("read a parked tick: %w", err)
-		}
-		m := known[external{r.AccountID, r.ExternalID}]
-		if m.advance(u) && m.Status == Failed {
-			if err := event.Append(ctx, s, failedEvent(m)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// absorb takes the echo of a message that came before the provider's answer to
-// the message itself: it is the same one, and its ticks stay.
-func absorb(ctx context.Context, s tenant.Scope, m *Message) error {
-	echoes := []Message{}
-	err := s.Query(ctx, &echoes, `
-		delete from crm.messages
-		where tenant_id = $1 and account_id = $2 and external_id = $3 and id <> $4 and direction = 'out' and author = 'provider'
-		returning status, failure_code, failure_detail, provider_code, sent_at, delivered_at, read_at, failed_at`,
-		s.Tenant(), m.AccountID, m.ExternalID, m.ID)
-	if err != nil {
-		return fmt.Errorf("take the echo of message %s: %w", m.ID, err)
-	}
-	for _, e := range echoes {
-		at := map[State]time.Time{Sent: e.SentAt, Delivered: e.DeliveredAt, Read: e.ReadAt, Failed: e.FailedAt}
-		// The echo's own state first: those behind it only add their times.
-		for _, state := range []State{e.Status, Sent, Delivered, Read, Failed} {
-			if !at[state].IsZero() {
-				m.advance(Update{
-					Status: state, OccurredAt: at[state],
-					FailureCode: e.FailureCode, FailureDetail: e.FailureDetail, ProviderCode: e.ProviderCode,
-				})
-			}
-		}
 	}
 	return nil
 }

@@ -108,6 +108,9 @@ func Accepted(ctx context.Context, s tenant.Scope, i MessageID, externalID strin
 	}
 	if externalID != "" && m.ExternalID == "" {
 		m.ExternalID = externalID
+		if err := meet(ctx, s, []external{{m.AccountID, externalID}}); err != nil {
+			return err
+		}
 		if err := absorb(ctx, s, m); err != nil {
 			return err
 		}

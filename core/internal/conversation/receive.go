@@ -68,6 +68,15 @@ func Receive(ctx context.Context, s tenant.Scope, in []Incoming) error {
 	if err != nil {
 		return err
 	}
+	var echoes []external
+	for _, m := range in {
+		if m.Echo {
+			echoes = append(echoes, external{accounts[m.Account], m.ExternalID})
+		}
+	}
+	if err := meet(ctx, s, echoes); err != nil {
+		return err
+	}
 	in, err = unknown(ctx, s, in, accounts)
 	if err != nil || len(in) == 0 {
 		return err
