@@ -719,7 +719,7 @@ type HttpRequest struct {
 	RawQuery string `protobuf:"bytes,3,opt,name=raw_query,json=rawQuery,proto3" json:"raw_query,omitempty"`
 	// In the order and the number in which they came or are to go.
 	Headers []*Header `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
-	// The exact bytes received, at most 1 MiB.
+	// The exact bytes received, at most 3 MiB.
 	Body []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
 	// Address of the caller, without a port.
 	RemoteAddr string `protobuf:"bytes,6,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`

@@ -157,7 +157,7 @@ func TestWebhooksRefused(t *testing.T) {
 		"malformed":                           {h.acme.path, `{"object":`, sign(h.acme.secret, `{"object":`), 400, "webhook.malformed"},
 		"empty":                               {h.acme.path, "", sign(h.acme.secret, ""), 400, "webhook.malformed"},
 		"no object":                           {h.acme.path, "[]", sign(h.acme.secret, "[]"), 400, "webhook.malformed"},
-		"2 MiB":                               {h.acme.path, strings.Repeat("x", 2<<20), sign(h.acme.secret, strings.Repeat("x", 2<<20)), 413, "webhook.too_large"},
+		"4 MiB":                               {h.acme.path, strings.Repeat("x", 4<<20), sign(h.acme.secret, strings.Repeat("x", 4<<20)), 413, "webhook.too_large"},
 		"to a draft, by an empty secret":      {h.draft.path, body, sign("", body), 401, "webhook.unverified"},
 		"an unknown token":                    {shared + "/AAAAAAAAAAAAAAAAAAAAAA", body, sign(h.acme.secret, body), 404, "webhook.not_found"},
 		"a token cut short":                   {h.acme.path[:len(h.acme.path)-1], body, sign(h.acme.secret, body), 404, "webhook.not_found"},
@@ -171,7 +171,7 @@ func TestWebhooksRefused(t *testing.T) {
 		"for all: an empty secret":            {shared, body, sign("", body), 401, "webhook.unverified"},
 		"for all: cut short":                  {shared, body, http.Header{"X-Hub-Signature-256": {"sha256=" + digest(sha256.New, h.platform, body)[:40]}}, 401, "webhook.unverified"},
 		"for all: malformed":                  {shared, "{", sign(h.platform, "{"), 400, "webhook.malformed"},
-		"for all: 2 MiB":                      {shared, strings.Repeat("x", 2<<20), sign(h.platform, strings.Repeat("x", 2<<20)), 413, "webhook.too_large"},
+		"for all: 4 MiB":                      {shared, strings.Repeat("x", 4<<20), sign(h.platform, strings.Repeat("x", 4<<20)), 413, "webhook.too_large"},
 		"for all: a number nobody has":        {shared, payload(text("999999999", "wamid.y", "hola")), sign(h.platform, payload(text("999999999", "wamid.y", "hola"))), 200, ""},
 		"for all: a number that is no number": {shared, payload(text("1 or 1=1", "wamid.y", "hola")), sign(h.platform, payload(text("1 or 1=1", "wamid.y", "hola"))), 200, ""},
 		"for all: nothing":                    {shared, payload(), sign(h.platform, payload()), 200, ""},
@@ -188,8 +188,8 @@ func TestWebhooksRefused(t *testing.T) {
 		})
 	}
 
-	t.Run("2 MiB in pieces", func(t *testing.T) {
-		long := strings.Repeat("x", 2<<20)
+	t.Run("4 MiB in pieces", func(t *testing.T) {
+		long := strings.Repeat("x", 4<<20)
 		got := h.do(t, ask{method: "POST", path: h.acme.path, body: struct{ io.Reader }{strings.NewReader(long)}, header: sign(h.acme.secret, long)})
 		got.refused(t, 413, "webhook.too_large")
 		require.Equal(t, before, h.contents(t))
@@ -246,6 +246,17 @@ func TestWebhooksTaken(t *testing.T) {
 	require.Contains(t, content, "palabras de norte")
 	require.NotContains(t, content, "acme")
 	require.NotContains(t, content, "de nadie")
+
+	// The most that Meta documents: 1000 updates, in 3 MB.
+	most := make([]string, 1000)
+	for n := range most {
+		most[n] = text(h.acme.number, fmt.Sprint("wamid.most.", n), strings.Repeat("largo ", 420))
+	}
+	large := payload(most...)
+	require.Greater(t, len(large), 2_800_000)
+	require.Equal(t, 200, h.post(t, h.acme.path, large, sign(h.acme.secret, large)).status)
+	rows, _ = h.inbox(t, h.acme.agency)
+	require.Equal(t, 3, rows)
 
 	// A webhook of one's own that names another's number takes it nowhere else.
 	stray := payload(text(h.norte.number, "wamid.5", "extraviado"))

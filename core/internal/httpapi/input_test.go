@@ -137,6 +137,8 @@ func TestAnswers(t *testing.T) {
 	got = w.do(t, ask{method: "POST", path: "/api/hooks/whatsapp", body: "raw"})
 	require.Equal(t, "whatsapp raw", got.body)
 	got = w.do(t, ask{method: "POST", path: "/api/hooks/whatsapp", body: strings.Repeat("x", 2<<20)})
+	require.Equal(t, 200, got.status, "the handler's own bound holds, not the router's")
+	got = w.do(t, ask{method: "POST", path: "/api/hooks/whatsapp", body: strings.Repeat("x", 4<<20)})
 	got.refused(t, 413, "request.too_large")
 	require.Equal(t, "page /leads", w.do(t, ask{method: "GET", path: "/leads"}).body)
 }

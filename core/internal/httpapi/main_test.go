@@ -213,7 +213,7 @@ func (w *world) routes(r *httpapi.Router) {
 		return err
 	})
 	r.HandleWebhook("POST", "/api/hooks/{plugin}", func(w http.ResponseWriter, req *http.Request) error {
-		body, err := io.ReadAll(req.Body)
+		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, 3<<20))
 		if err != nil {
 			return httpapi.ErrTooLarge
 		}

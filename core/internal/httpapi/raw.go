@@ -26,14 +26,13 @@ func (r *Router) HandleRaw(method, path string, need rbac.Permission, media stri
 	})
 }
 
-// HandleWebhook serves h to everybody, on the address of any tenant or none, and
-// bounds the body. The handler finds out by itself who calls and for whom. An
-// error that it returns before it has written anything is answered like any
+// HandleWebhook serves h to everybody, on the address of any tenant or none. The
+// handler finds out by itself who calls and for whom, and bounds the body itself.
+// An error that it returns before it has written anything is answered like any
 // other.
 func (r *Router) HandleWebhook(method, path string, h func(w http.ResponseWriter, req *http.Request) error, options ...Option) {
 	route := Route{Method: method, Path: path, Kind: KindOpen, Raw: true}
 	r.raw(route, "", options, func(g *gin.Context) error {
-		g.Request.Body = http.MaxBytesReader(g.Writer, g.Request.Body, r.BodyLimit)
 		return h(g.Writer, g.Request)
 	})
 }

@@ -106,3 +106,9 @@ func (h *Handler) SpoolRound(ctx context.Context) { h.spoolRound(ctx) }
 func Ours(ctx context.Context, m *Metrics, log *slog.Logger, live *installation.Live, d *pluginv1.WebhookDelivery, events []*pluginv1.Event) []*pluginv1.Event {
 	return ours(ctx, m, log, live, d, events)
 }
+
+// Fill takes the room of large bodies, until free is called.
+func (h *Handler) Fill() (free func()) {
+	h.large.Add(largeMax)
+	return func() { h.large.Add(-largeMax) }
+}

@@ -6,12 +6,12 @@ package ingress
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,17 +26,10 @@ import (
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
-const (
-	// bodyMax is the largest webhook, 1 MiB.
-	bodyMax = 1 << 20
-	// bodyDeadline is what a sender gets to send it.
-	bodyDeadline = 10 * time.Second
-)
-
 // Faults of this package.
 var (
 	ErrNotFound   = fault.New(fault.NotFound, "webhook.not_found", "There is no such webhook address.")
-	ErrTooLarge   = fault.New(fault.Invalid, "webhook.too_large", "A webhook may have at most 1 MiB.")
+	ErrTooLarge   = fault.New(fault.Invalid, "webhook.too_large", "A webhook may have at most 3 MiB.")
 	ErrUnverified = fault.New(fault.Unauthenticated, "webhook.unverified", "The signature does not match.")
 	ErrMalformed  = fault.New(fault.Invalid, "webhook.malformed", "The body is not what the provider documents.")
 	ErrLater      = fault.New(fault.Unavailable, "webhook.later", "The webhook cannot be taken now. Send it again shortly.").After(5 * time.Second)
@@ -52,6 +45,8 @@ type Handler struct {
 	Log       *slog.Logger
 	// Client tells the caller's address.
 	Client func(*http.Request) string
+
+	large atomic.Int64 // bytes of large bodies under way
 }
 
 // answer is what the caller gets: a plugin's response, or a fault.
@@ -69,16 +64,11 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return ErrNotFound
 	}
-	clock := http.NewResponseController(w)
-	_ = clock.SetReadDeadline(time.Now().Add(bodyDeadline)) // not every writer can
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
-	_ = clock.SetReadDeadline(time.Time{})
+	body, free, err := h.body(w, r)
+	defer free()
 	if err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			h.Metrics.count(plugin, "too_large")
-			return ErrTooLarge
-		}
-		return ErrMalformed.With(err)
+		h.Metrics.count(plugin, resultOf(err))
+		return err
 	}
 	req := wire(r, body, h.Client(r))
 	var a answer

@@ -63,6 +63,38 @@ func TestDirect(t *testing.T) {
 		require.Equal(t, []string{"Hola"}, b.texts(t))
 	})
 
+	t.Run("as many updates as a provider sends at once are taken", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		to := b.Connect(t, "acme", b.url+"/elsewhere")
+		body := bytes.TrimSuffix(b.body(t, to, "wamid.1", "Hola"), []byte("\n"))
+		body = append(body, bytes.Repeat([]byte(" "), 3_000_000-len(body))...)
+		status, answer := post(t, b.address(t, hosttest.Provider, to), body, webhook.HubHeader, b.sign(t, to, body))
+		require.Equal(t, 200, status, answer)
+		require.NoError(t, b.work(t, b.waiting(t)...))
+		require.Equal(t, []string{"Hola"}, b.texts(t))
+	})
+
+	t.Run("large ones are put off while others fill the room, small ones are not", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		to := b.Connect(t, "acme", b.url+"/elsewhere")
+		free := b.handler.Fill()
+		small := b.body(t, to, "wamid.1", "Hola")
+		large := append(slices.Clone(small), bytes.Repeat([]byte(" "), 64<<10)...)
+		at := b.address(t, hosttest.Provider, to)
+		status, code := post(t, at, large, webhook.HubHeader, b.sign(t, to, large))
+		require.Equal(t, 503, status)
+		require.Equal(t, "webhook.full", code)
+		status, _ = post(t, at, small, webhook.HubHeader, b.sign(t, to, small))
+		require.Equal(t, 200, status)
+		free()
+		status, code = post(t, at, large, webhook.HubHeader, b.sign(t, to, large))
+		require.Equal(t, 200, status, code)
+	})
+
 	t.Run("what is refused leaves no row", func(t *testing.T) {
 		t.Parallel()
 
@@ -81,7 +113,7 @@ func TestDirect(t *testing.T) {
 			"another's signature":        {at, good, webhook.SignHub("not the secret", good), 401, "webhook.unverified"},
 			"a signature of other bytes": {at, good, b.sign(t, to, broken), 401, "webhook.unverified"},
 			"broken JSON, well signed":   {at, broken, b.sign(t, to, broken), 400, "webhook.malformed"},
-			"too large":                  {at, make([]byte, 1<<20+1), "", 400, "webhook.too_large"},
+			"too large":                  {at, make([]byte, 3<<20+1), "", 400, "webhook.too_large"},
 			"no such plugin":             {b.url + "/api/webhooks/nothing", good, "", 404, "webhook.not_found"},
 			"no such token":              {b.url + "/api/webhooks/" + hosttest.Provider + "/AAAAAAAAAAAAAAAAAAAAAA", good, b.sign(t, to, good), 404, "webhook.not_found"},
 			"no token at all":            {b.url + "/api/webhooks/" + hosttest.Provider + "/x", good, "", 404, "webhook.not_found"},
