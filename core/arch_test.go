@@ -39,6 +39,7 @@ var packages = map[string]grant{
 	"team":         {imports: "tenant"},
 
 	// The way of a message: only these talk to plugins.
+	"deadletter":  {imports: "conversation fault id tenant", system: true},
 	"hostservice": {imports: "fault id installation postgres tenant", sdk: "host hostv1 pluginv1"},
 	"ingress":     {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true},
 	"outbox":      {imports: "contact conversation installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
@@ -71,7 +72,7 @@ var packages = map[string]grant{
 			"live outbox pluginhost postgres queue rbac rest secret team telemetry tenant",
 		sdk: "host", http: true,
 	},
-	"cli":         {imports: "app auth config demo embedded pluginhost pluginstore postgres rbac secret simulation telemetry tenant"},
+	"cli":         {imports: "app auth config deadletter demo embedded pluginhost pluginstore postgres rbac secret simulation telemetry tenant"},
 	"demo":        {imports: "app auth config embedded installation postgres rbac simulation tenant", sdk: "simulator"},
 	"pluginstore": {sdk: "host"},
 	"simulation":  {imports: "embedded", sdk: "simulator", env: "PATH TZ"}, // for the simulators' own programs

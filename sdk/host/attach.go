@@ -125,6 +125,7 @@ func (p *process) join(ctx context.Context, at Reattach) error {
 	conn := raw.(*handshake.Conn)
 	p.conn = conn.ClientConn
 	p.clients = newClients(conn.ClientConn, p.disk.Manifest.Version, p.child.pid)
+	p.clients.process = p
 	return p.introduce(ctx, func(start *pluginv1.StartRequest) (err error) {
 		start.HostSocket, err = p.offerSocket()
 		return err

@@ -43,6 +43,11 @@ type Release struct {
 	Problem string
 }
 
+// same reports whether two looks found the same files.
+func (r Release) same(other Release) bool {
+	return r.SHA256 == other.SHA256 && r.ManifestSHA256 == other.ManifestSHA256
+}
+
 // Scan reads the folder anew. It starts nothing and stops nothing: running
 // processes stay as they are until [Host.Replace]. A plugin that cannot be used
 // is listed with its problem and does not keep others from working. An error

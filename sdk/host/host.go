@@ -225,6 +225,23 @@ type Clients struct {
 	// Version and PID are those of the process that answers.
 	Version string
 	PID     int
+
+	process *process
+}
+
+// Ended tells why the process ended, for a caller whose call did with
+// Unavailable. It waits until that is known, at most as long as ctx; empty says
+// that the process goes on, or that ctx was sooner.
+func (c *Clients) Ended(ctx context.Context) Cause {
+	if c.process == nil {
+		return ""
+	}
+	select {
+	case <-c.process.child.done:
+		return c.process.bury().Cause
+	case <-ctx.Done():
+		return ""
+	}
 }
 
 func newClients(c grpc.ClientConnInterface, version string, pid int) *Clients {

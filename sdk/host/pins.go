@@ -93,7 +93,8 @@ func (h *Host) supervisorFor(plugin, tenant string) (*supervisor, error) {
 // come up, and the old one ends after its last call. A release that does not
 // come up leaves the old one in place, is told to OnExit, and is an error here;
 // calling Upgrade again tries again. Plugins that do not run are started when
-// they are needed; canaries at once.
+// they are needed; canaries at once. What is neither pinned nor in the folder any
+// more ends after its last call.
 func (h *Host) Upgrade(ctx context.Context) error {
 	if !h.enter() {
 		return errors.New("the plugin host is stopping")
@@ -104,6 +105,7 @@ func (h *Host) Upgrade(ctx context.Context) error {
 	if err := h.Scan(); err != nil {
 		return err
 	}
+	h.endAbsent()
 	pins := h.pins()
 	var all []error
 	for plugin, pin := range pins {
@@ -125,6 +127,33 @@ func (h *Host) Upgrade(ctx context.Context) error {
 	replaced.Wait()
 	h.endCanaries(pins)
 	return errors.Join(append(all, failed...)...)
+}
+
+// endAbsent lets go of plugins that the last scan did not find.
+func (h *Host) endAbsent() {
+	h.mu.Lock()
+	var over []*supervisor
+	for name, s := range h.supervisors {
+		if !slices.ContainsFunc(h.catalogue, func(r Release) bool { return r.Name == name }) {
+			delete(h.supervisors, name)
+			over = append(over, s)
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range over {
+		s.retire()
+	}
+}
+
+// CanaryTenants are those whom a canary of a plugin serves on this host, which
+// runs; nil if there is none.
+func (h *Host) CanaryTenants(plugin string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.canaries[plugin]; c != nil && !h.stopped {
+		return slices.Clone(c.tenants)
+	}
+	return nil
 }
 
 // Outdated reports whether a plugin runs another release than its pin says, or

@@ -175,6 +175,7 @@ func (p *process) comeUp(ctx context.Context, binary *os.File) error {
 	}
 	conn := raw.(*handshake.Conn)
 	p.clients = newClients(conn.ClientConn, p.disk.Manifest.Version, p.child.pid)
+	p.clients.process = p
 	return p.introduce(ctx, func(start *pluginv1.StartRequest) error {
 		start.HostBrokerId = p.offer(conn.Broker)
 		return nil

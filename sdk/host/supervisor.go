@@ -61,7 +61,7 @@ func (s *supervisor) set(state State, until time.Time, reason string) {
 func (s *supervisor) rescanned(r Release) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed := r.SHA256 != s.release.SHA256 || r.ManifestSHA256 != s.release.ManifestSHA256
+	changed := !r.same(s.release)
 	s.release = r
 	if changed {
 		s.elsewhere = nil
@@ -156,11 +156,18 @@ func (s *supervisor) begin() {
 		}
 		close(s.starting)
 		s.starting = nil
-		if err != nil {
+		switch {
+		case err == nil:
+			s.running(p)
+		case !s.stopped && !s.release.same(r):
+			// What failed is not what should run any more, and says nothing of that.
+			if s.fresh(); s.release.Problem != "" {
+				s.set(StateRefused, time.Time{}, s.release.Problem)
+			}
+			s.tell(s.notUp(r, err))
+		default:
 			s.notStarted(err)
-			return
 		}
-		s.running(p)
 	})
 }
 

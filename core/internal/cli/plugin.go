@@ -23,7 +23,7 @@ import (
 func (p *program) plugin() *cobra.Command {
 	root := &cobra.Command{Use: "plugin", Short: "Install, upgrade and examine plugins"}
 	root.AddCommand(
-		p.pluginPack(), p.pluginKey(), p.pluginInstall(), p.pluginPin(), p.pluginRollback(), p.pluginRetry(), p.pluginPS(), p.pluginLogs(),
+		p.pluginPack(), p.pluginKey(), p.pluginInstall(), p.pluginPin(), p.pluginUnpin(), p.pluginRollback(), p.pluginRetry(), p.pluginPS(), p.pluginLogs(), p.pluginDead(),
 		p.pluginDoctor(),
 	)
 	return root
@@ -136,6 +136,23 @@ func (p *program) pluginPin() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&canary, "canary", nil, "agencies that get the release first")
 	return cmd
+}
+
+func (p *program) pluginUnpin() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unpin PLUGIN",
+		Short: "Run what is in the nodes' plugin folders again",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.withPlugins(cmd, func(ctx context.Context, t *plugins) error {
+				if err := t.pins.Unpin(ctx, args[0], "unpinned by hand"); err != nil {
+					return err
+				}
+				fmt.Fprintf(t.Out, "%s is not pinned any more. Each node runs what is in its plugin folder, or nothing.\n", args[0])
+				return nil
+			})
+		},
+	}
 }
 
 func (p *program) pluginRollback() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stratohub/strato/core/internal/deadletter"
 	"github.com/stratohub/strato/core/internal/pluginhost"
 )
 
@@ -77,6 +78,9 @@ func (t *plugins) past(ctx context.Context, plugin string, count int64) ([]happe
 			before = shortSum(c.Before)
 		}
 		line := fmt.Sprintf("pinned %s, before %s", shortSum(c.After), before)
+		if c.After == "" {
+			line = "unpinned " + before
+		}
 		if c.Canary != "" {
 			line += ", canary " + shortSum(c.Canary)
 		}
@@ -143,11 +147,21 @@ func (t *plugins) examine(ctx context.Context) ([]finding, error) {
 	for _, n := range nodes {
 		out = append(out, examineNode(n, pins))
 	}
+	out = append(out, t.examineDead(ctx))
 	for _, q := range open {
 		out = append(out, finding{what: q.Plugin, err: fmt.Errorf("node %s holds %s in quarantine until %s: %s",
 			q.Node, shortSum(q.SHA256), q.Until.UTC().Format(time.RFC3339), q.Reason)})
 	}
 	return out, nil
+}
+
+func (t *plugins) examineDead(ctx context.Context) finding {
+	f := finding{what: "dead letters", note: "none"}
+	all, err := deadletter.Letters{Pool: t.pool}.List(ctx, "", 1000)
+	if f.err = err; err == nil && len(all) > 0 {
+		f.err = fmt.Errorf("%d were given up, the last at %s; see \"strato plugin dead list\"", len(all), all[0].At.UTC().Format(time.RFC3339))
+	}
+	return f
 }
 
 func (t *plugins) examineRelease(pin pluginhost.Pinned, sum string) finding {

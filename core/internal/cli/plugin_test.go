@@ -4,12 +4,15 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratohub/strato/core/internal/hosttest"
@@ -53,7 +56,7 @@ func tampered(t *testing.T, archive, file string) string {
 func TestPlugins(t *testing.T) {
 	t.Parallel()
 
-	s, _ := database(t)
+	s, db := database(t)
 	s.succeeds(t, "", "migrate")
 	s.succeeds(t, "", "tenant", "create", "acme", "--name", "Acme")
 	first, second := hosttest.Release(t, ""), hosttest.Release(t, "v2")
@@ -101,4 +104,22 @@ func TestPlugins(t *testing.T) {
 	require.Contains(t, s.succeeds(t, "", "plugin", "doctor"), "is in this node's store")
 	require.NoError(t, os.RemoveAll(filepath.Join(s.data, "plugin-store", "echo", sum)))
 	s.fails(t, "1 of the checks failed", "", "plugin", "doctor")
+
+	require.Contains(t, s.succeeds(t, "", "plugin", "unpin", "echo"), "echo is not pinned any more")
+	s.fails(t, "plugin.not_pinned", "", "plugin", "unpin", "echo")
+	require.Contains(t, s.succeeds(t, "", "plugin", "logs", "echo"), "unpinned")
+	require.Contains(t, s.succeeds(t, "", "plugin", "dead", "list"), "nothing was given up")
+	conn, err := pgx.Connect(t.Context(), db.DatabaseURL("strato"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	lost := uuid.NewString()
+	_, err = conn.Exec(t.Context(), `insert into control.spool (id, plugin, request, received_at, crashes, error, state)
+		values ($1, 'echo', '', now(), 2, 'it crashed', 'dead')`, lost)
+	require.NoError(t, err)
+	require.Regexp(t, lost+` +shared +echo +- +\S+ +2 +it crashed`, s.succeeds(t, "", "plugin", "dead", "list", "echo"))
+	s.fails(t, "1 were given up", "", "plugin", "doctor")
+	require.Contains(t, s.succeeds(t, "", "plugin", "dead", "list", "other"), "nothing was given up")
+	require.Contains(t, s.succeeds(t, "", "plugin", "dead", "retry", lost), "goes once more")
+	s.fails(t, "dead_letter.not_found", "", "plugin", "dead", "drop", lost)
+	s.fails(t, "is not an id", "", "plugin", "dead", "drop", "x")
 }

@@ -71,9 +71,8 @@ func (m *Message) advance(u Update) bool {
 	if m.Status == Failed || u.Status.rank() <= m.Status.rank() {
 		return false
 	}
-	if u.Status == Failed {
-		m.FailureCode, m.FailureDetail, m.ProviderCode = u.FailureCode, u.FailureDetail, u.ProviderCode
-	}
+	// An unknown message may have said why; it did go after all.
+	m.FailureCode, m.FailureDetail, m.ProviderCode = u.FailureCode, u.FailureDetail, u.ProviderCode
 	m.Status = u.Status
 	return true
 }

@@ -316,7 +316,7 @@ func TestSendAndAdvance(t *testing.T) {
 
 		b, m := start(t)
 		claim(t, b, m.ConversationID)
-		b.do(t, func(ctx context.Context, s tenant.Scope) error { return conversation.Lost(ctx, s, m.ID) })
+		b.do(t, func(ctx context.Context, s tenant.Scope) error { return conversation.Lost(ctx, s, m.ID, "") })
 		require.Equal(t, conversation.Unknown, status(t, b, m))
 		tick(t, b, "wamid.out", m.ID, conversation.Sent)
 		require.Equal(t, conversation.Sent, status(t, b, m))

@@ -20,6 +20,10 @@ import (
 // else took the conversation.
 const FailureStale = "superseded"
 
+// FailureCrashed marks an unknown message in whose sending the plugin's process
+// ended: it waits for the operator, too.
+const FailureCrashed = "plugin_crashed"
+
 // Dispatch is a claimed message with what a provider has to know.
 type Dispatch struct {
 	Message      Message
@@ -180,13 +184,13 @@ func Postponed(ctx context.Context, s tenant.Scope, i MessageID, until time.Time
 
 // Lost records that nobody knows whether the provider took a message. It is
 // never sent again by itself: a tick may still tell, or a person decides. The
-// conversation's next message may go.
-func Lost(ctx context.Context, s tenant.Scope, i MessageID) error {
+// conversation's next message may go. why is FailureCrashed or empty.
+func Lost(ctx context.Context, s tenant.Scope, i MessageID, why string) error {
 	m, err := lockMessage(ctx, s, i)
 	if err != nil || m.Status != Dispatching {
 		return err
 	}
-	m.Status = Unknown
+	m.Status, m.FailureCode = Unknown, why
 	if err := saveTicks(ctx, s, []*Message{m}); err != nil {
 		return err
 	}
@@ -198,6 +202,25 @@ func Lost(ctx context.Context, s tenant.Scope, i MessageID) error {
 		return err
 	}
 	return queue.Insert(ctx, s, Deliver{s.Tenant(), m.ConversationID}, queue.Options{Queue: queue.Send})
+}
+
+// GiveUp has a message that is unknown for FailureCrashed count as failed.
+func GiveUp(ctx context.Context, s tenant.Scope, i MessageID) error {
+	m, err := lockMessage(ctx, s, i)
+	if err != nil || m.Status != Unknown || m.FailureCode != FailureCrashed {
+		return err
+	}
+	return m.fail(ctx, s, Refusal{Code: FailureCrashed, Detail: "the plugin's process ended while it sent the message"})
+}
+
+// resent takes the mark of FailureCrashed from a message that goes out again
+// as another.
+func (m *Message) resent(ctx context.Context, s tenant.Scope) error {
+	if m.Status != Unknown || m.FailureCode == "" {
+		return nil
+	}
+	m.FailureCode = ""
+	return saveTicks(ctx, s, []*Message{m})
 }
 
 // lockMessage locks an outbound message with its conversation's lead and contact.
@@ -236,7 +259,7 @@ var Overdue = queue.Sweep{
 		if err != nil || m.Status != Dispatching || s.Now().Sub(m.DispatchedAt) < overdueAfter {
 			return err
 		}
-		return Lost(ctx, s, m.ID)
+		return Lost(ctx, s, m.ID, "")
 	},
 }
 

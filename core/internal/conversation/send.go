@@ -203,6 +203,9 @@ func Resend(ctx context.Context, s tenant.Scope, v ID, i MessageID) (*Message, e
 	if err := c.admits(s, m); err != nil {
 		return nil, err
 	}
+	if err := m.resent(ctx, s); err != nil {
+		return nil, err
+	}
 	n := &Message{
 		ID: id.New[Message](), ConversationID: c.ID, AccountID: c.AccountID, Direction: Out, Author: m.Author, AuthorID: m.AuthorID,
 		Type: m.Type, Text: m.Text, Content: m.Content, ReplyTo: m.ReplyTo, Status: Queued, Epoch: c.Epoch,

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -50,6 +51,10 @@ type World struct {
 	base string
 	data string
 	sim  *simulation.Simulator
+	host *host.Host
+
+	mu   sync.Mutex
+	pins map[string]host.Pin
 }
 
 // New returns a world with a new agency in the test database. Processes start
@@ -84,6 +89,7 @@ func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timin
 	h, err := host.New(host.Config{
 		Services: services.Register,
 		Dir:      dir, RuntimeDir: filepath.Join(runtime, "p"), Timing: timing, Logger: w.Log.Logger(),
+		Store: filepath.Join(runtime, "store"), Pins: w.pinned,
 		OperatorSettings: func(string) map[string]string {
 			return map[string]string{"base_url": w.base, "app_secret": AppSecret, "verify_token": "the operator's token"}
 		},
@@ -94,13 +100,33 @@ func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timin
 		defer cancel()
 		require.NoError(t, h.Stop(ctx))
 	})
-	w.Registry = pluginhost.New(h)
+	w.host, w.Registry = h, pluginhost.New(h)
 	t.Cleanup(w.Registry.Close)
 	w.Configurator = &pluginhost.Configurator{
 		Pool: w.Pool, Directory: w.Directory, Registry: w.Registry,
 		Changed: forget,
 	}
 	return w
+}
+
+func (w *World) pinned() map[string]host.Pin {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.pins)
+}
+
+// Canary has the next version of the plugin [Echo] serve the agency alone.
+func (w *World) Canary(t testing.TB) {
+	t.Helper()
+	folder := Release(t, "v2")
+	r := host.Look(folder, Echo)
+	require.Empty(t, r.Problem)
+	require.NoError(t, os.MkdirAll(filepath.Join(w.data, "store", Echo), 0o750))
+	require.NoError(t, os.Rename(folder, filepath.Join(w.data, "store", Echo, r.SHA256)))
+	w.mu.Lock()
+	w.pins = map[string]host.Pin{Echo: {Canary: r.SHA256, CanaryTenants: []string{w.Agency.ID.String()}}}
+	w.mu.Unlock()
+	require.NoError(t, w.host.Upgrade(t.Context()))
 }
 
 // Box seals with a key of the tests.
@@ -190,8 +216,15 @@ func (w *World) Label(label string) string { return label + "-" + w.Agency.Slug[
 // Echo makes an active installation of the plugin [Echo].
 func (w *World) Echo(t testing.TB) installation.Target {
 	t.Helper()
-	target := w.Install(t, Echo)
-	w.Save(t, target, map[string]string{"account": "a", "token": "a token of the tests"})
+	return w.EchoOf(t, w.Agency, "a", "a token of the tests")
+}
+
+// EchoOf is [World.Echo] of an agency with settings of its own. An account whose
+// name begins with @ is confirmed as a routing key.
+func (w *World) EchoOf(t testing.TB, agency tenant.Tenant, account, token string) installation.Target {
+	t.Helper()
+	target := Install(t, w.Pool, agency, Echo)
+	w.Save(t, target, map[string]string{"account": account, "token": token})
 	return target
 }
 

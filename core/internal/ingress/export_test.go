@@ -15,9 +15,9 @@ import (
 
 // Limits of the inbox.
 const (
-	WaitingMax   = waitingMax
-	ReplayBudget = replayBudget
-	CrashCost    = crashCost
+	WaitingMax     = waitingMax
+	ReplayMost     = replayMost
+	TenantSpoolMax = tenantSpoolMax
 )
 
 // Row is an inbox row to be.
@@ -94,13 +94,17 @@ func (b *Inbox) Offer(e execer) <-chan error {
 	return one.done
 }
 
-// Spool is spool.
-func (h *Handler) Spool(ctx context.Context, plugin string, req *pluginv1.HttpRequest) error {
-	return h.spool(ctx, plugin, req)
+// ForgetQuota has what waits be measured anew.
+func (h *Handler) ForgetQuota() {
+	h.quota.mu.Lock()
+	defer h.quota.mu.Unlock()
+	h.quota.known = nil
 }
 
-// SpoolRound is spoolRound.
-func (h *Handler) SpoolRound(ctx context.Context) { h.spoolRound(ctx) }
+// Spool is spool.
+func (h *Handler) Spool(ctx context.Context, plugin string, req *pluginv1.HttpRequest) error {
+	return h.spool(ctx, plugin, req, false)
+}
 
 // Ours is ours.
 func Ours(ctx context.Context, m *Metrics, log *slog.Logger, live *installation.Live, d *pluginv1.WebhookDelivery, events []*pluginv1.Event) []*pluginv1.Event {

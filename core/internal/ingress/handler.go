@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +46,7 @@ type Handler struct {
 	Client func(*http.Request) string
 
 	large atomic.Int64 // bytes of large bodies under way
+	quota quota
 }
 
 // answer is what the caller gets: a plugin's response, or a fault.
@@ -148,7 +148,7 @@ func (h *Handler) deliver(ctx context.Context, p host.Release, live *installatio
 			return answer{}, later(err) // a handshake cannot be answered later
 		}
 		h.Log.WarnContext(ctx, "webhook kept for later", "plugin", p.Name, "tenant", live.Tenant.ID, "error", err)
-		if err := h.keep(ctx, live, d, nil); err != nil {
+		if err := h.keepRaw(ctx, live, d, pluginhost.Crashed(err)); err != nil {
 			return answer{}, err
 		}
 		return answer{spoolResponse(p), "spooled"}, nil
@@ -158,7 +158,7 @@ func (h *Handler) deliver(ctx context.Context, p host.Release, live *installatio
 			return answer{}, refused(f)
 		}
 		h.Log.InfoContext(ctx, "webhook kept for later", "plugin", p.Name, "tenant", live.Tenant.ID, "reason", pluginhost.CodeName(f))
-		if err := h.keep(ctx, live, d, nil); err != nil {
+		if err := h.keepRaw(ctx, live, d, false); err != nil {
 			return answer{}, err
 		}
 		return answer{spoolResponse(p), "spooled"}, nil
@@ -194,29 +194,54 @@ func ours(ctx context.Context, m *Metrics, log *slog.Logger, live *installation.
 	})
 }
 
-// keep stores a delivery with its result; without one it is raw.
+// keep stores a delivery with its result.
 func (h *Handler) keep(ctx context.Context, live *installation.Live, d *pluginv1.WebhookDelivery, result *pluginv1.WebhookResult) error {
-	r := row{
-		tenant: live.Tenant.ID.UUID, id: uuid.Must(uuid.NewV7()), installation: live.ID.UUID,
-		receivedAt: d.GetRequest().GetReceivedAt().AsTime(), plugin: live.Plugin, state: stateRaw,
-	}
-	var err error
-	if r.delivery, err = proto.Marshal(d); err != nil {
+	r, err := rowOf(live, d)
+	if err != nil {
 		return err
 	}
-	if result != nil {
-		r.state = stateReady
-		if len(result.GetEvents()) == 0 {
-			r.state = stateDone
-		}
-		if r.result, err = proto.Marshal(result); err != nil {
-			return err
-		}
+	if r.state = stateReady; len(result.GetEvents()) == 0 {
+		r.state = stateDone
 	}
+	if r.result, err = proto.Marshal(result); err != nil {
+		return err
+	}
+	return h.store(ctx, live, r, len(result.GetEvents()))
+}
+
+// keepRaw stores a delivery that the plugin could not look at, within what the
+// agency may have waiting. crashed says that the plugin's process ended with it.
+func (h *Handler) keepRaw(ctx context.Context, live *installation.Live, d *pluginv1.WebhookDelivery, crashed bool) error {
+	r, err := rowOf(live, d)
+	if err != nil {
+		return err
+	}
+	if r.state = stateRaw; crashed {
+		r.crashes = 1
+	}
+	if err := h.quota.admit(ctx, live.Tenant.ID.String(), tenantSpoolMax, len(r.delivery), func(ctx context.Context) (int64, error) {
+		return waitingBytes(ctx, h.Pool, live.Tenant.ID)
+	}); err != nil {
+		return err
+	}
+	return h.store(ctx, live, r, 0)
+}
+
+func rowOf(live *installation.Live, d *pluginv1.WebhookDelivery) (row, error) {
+	r := row{
+		tenant: live.Tenant.ID.UUID, id: uuid.Must(uuid.NewV7()), installation: live.ID.UUID,
+		receivedAt: d.GetRequest().GetReceivedAt().AsTime(), plugin: live.Plugin,
+	}
+	var err error
+	r.delivery, err = proto.Marshal(d)
+	return r, err
+}
+
+func (h *Handler) store(ctx context.Context, live *installation.Live, r row, events int) error {
 	if err := h.Inbox.store(ctx, live.Tenant.ID, r); err != nil {
 		return err
 	}
-	h.Metrics.received(live.Tenant.ID.UUID, live.Plugin, len(result.GetEvents()))
+	h.Metrics.received(live.Tenant.ID.UUID, live.Plugin, events)
 	return nil
 }
 
@@ -250,116 +275,4 @@ func resultOf(err error) string {
 		return name
 	}
 	return "error"
-}
-
-// group is the parts of a shared webhook that one installation gets.
-type group struct {
-	target installation.Target
-	parts  []*pluginv1.RoutedPart
-}
-
-// shared answers a webhook at the provider-level address: the plugin verifies
-// it and cuts it into parts, each installation gets its own, and the caller gets
-// 200 when all of them are stored.
-func (h *Handler) shared(ctx context.Context, p host.Release, req *pluginv1.HttpRequest) (answer, error) {
-	routing, err := h.Registry.RouteWebhook(ctx, p.Name, &pluginv1.WebhookRoute{Request: req})
-	if err != nil {
-		if req.GetMethod() != http.MethodPost {
-			return answer{}, later(err)
-		}
-		h.Log.WarnContext(ctx, "webhook kept until its tenant is known", "plugin", p.Name, "error", err)
-		if err := h.spool(ctx, p.Name, req); err != nil {
-			return answer{}, later(err)
-		}
-		return answer{spoolResponse(p), "spooled"}, nil
-	}
-	return h.routed(ctx, p, req, routing)
-}
-
-// routed delivers the parts of a shared webhook. Stored parts that come again,
-// because another failed, change nothing.
-func (h *Handler) routed(ctx context.Context, p host.Release, req *pluginv1.HttpRequest, routing *pluginv1.WebhookRouting) (answer, error) {
-	if r := routing.GetFinalResponse(); r != nil {
-		return answer{r, "ok"}, nil
-	}
-	if f := routing.GetFailure(); f != nil {
-		return answer{}, refused(f)
-	}
-	if !routing.GetVerified() {
-		return answer{}, ErrUnverified
-	}
-	groups, err := h.group(ctx, p.Name, routing.GetParts())
-	if err != nil {
-		return answer{}, later(err)
-	}
-	errs := make([]error, len(groups))
-	var wait sync.WaitGroup
-	for n, g := range groups {
-		wait.Go(func() { errs[n] = h.hand(ctx, p, g, req) })
-	}
-	wait.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return answer{}, later(errs[slices.IndexFunc(errs, func(e error) bool { return e != nil })])
-	}
-	if len(groups) == 0 {
-		return answer{&pluginv1.HttpResponse{}, "unrouted"}, nil
-	}
-	return answer{&pluginv1.HttpResponse{}, "ok"}, nil
-}
-
-// group finds the installation of each part. Parts of nobody are dropped.
-func (h *Handler) group(ctx context.Context, plugin string, parts []*pluginv1.RoutedPart) ([]group, error) {
-	var groups []group
-	for _, part := range parts {
-		target, err := h.owner(ctx, plugin, part)
-		if errors.Is(err, installation.ErrNotFound) {
-			h.Metrics.count(plugin, "unrouted")
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		n := slices.IndexFunc(groups, func(g group) bool { return g.target == target })
-		if n < 0 {
-			n, groups = len(groups), append(groups, group{target: target})
-		}
-		groups[n].parts = append(groups[n].parts, part)
-	}
-	return groups, nil
-}
-
-func (h *Handler) owner(ctx context.Context, plugin string, part *pluginv1.RoutedPart) (installation.Target, error) {
-	for _, k := range part.GetRouteKeys() {
-		t, err := h.Directory.ByKey(ctx, plugin, installation.Key{Kind: k.GetKind(), Value: k.GetValue()})
-		if !errors.Is(err, installation.ErrNotFound) {
-			return t, err
-		}
-	}
-	return installation.Target{}, installation.ErrNotFound
-}
-
-// hand delivers an installation its parts.
-func (h *Handler) hand(ctx context.Context, p host.Release, g group, req *pluginv1.HttpRequest) error {
-	live, err := h.Directory.Live(ctx, g.target)
-	if errors.Is(err, installation.ErrNotFound) || errors.Is(err, tenant.ErrInactive) || err == nil && live.State == installation.Disabled {
-		h.Metrics.count(p.Name, "unrouted")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, part := range g.parts {
-		own := &pluginv1.HttpRequest{
-			Method: req.GetMethod(), Path: req.GetPath(), RawQuery: req.GetRawQuery(), Headers: req.GetHeaders(),
-			Body: part.GetBody(), RemoteAddr: req.GetRemoteAddr(), ReceivedAt: req.GetReceivedAt(),
-		}
-		if len(own.Body) == 0 {
-			own.Body = req.GetBody()
-		}
-		_, err := h.deliver(ctx, p, live, &pluginv1.WebhookDelivery{Request: own, MatchedKeys: part.GetRouteKeys(), Routed: true})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

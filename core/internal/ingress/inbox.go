@@ -48,6 +48,7 @@ type row struct {
 	receivedAt               time.Time
 	plugin, state            string
 	delivery, result         []byte
+	crashes                  int32 // exits of the plugin's process in which it was under way
 }
 
 // Ref names a stored row.
@@ -215,16 +216,16 @@ func explain(err error) error {
 }
 
 // insertSQL stores a group and its job in one statement, and wakes the workers
-// when $11 says so.
+// when $12 says so.
 const insertSQL = `
 with stored as (
-	insert into crm.inbox (tenant_id, id, received_at, installation_id, plugin, state, delivery, result)
-	select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[], $7::bytea[], $8::bytea[])
+	insert into crm.inbox (tenant_id, id, received_at, installation_id, plugin, state, delivery, result, crashes)
+	select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::int[])
 ), job as (
 	insert into river.river_job (args, kind, max_attempts, queue, priority, state, scheduled_at, metadata, tags)
-	select a, $10, 25, '` + queue.Receive + `', 1, 'available', now(), '{}', '{}' from unnest($9::jsonb[]) a
+	select a, $11, 25, '` + queue.Receive + `', 1, 'available', now(), '{}', '{}' from unnest($10::jsonb[]) a
 )
-select case when $11 then pg_notify('` + queue.Schema + `.river_insert', '{"queue":"` + queue.Receive + `"}') end`
+select case when $12 then pg_notify('` + queue.Schema + `.river_insert', '{"queue":"` + queue.Receive + `"}') end`
 
 func (w *writer) insert(ctx context.Context, group []*entry) error {
 	var c columns
@@ -244,7 +245,7 @@ func (w *writer) insert(ctx context.Context, group []*entry) error {
 		jobs = append(jobs, string(args))
 	}
 	_, err := w.pool.Exec(ctx, insertSQL, c.tenants, c.ids, c.times, c.installations, c.plugins, c.states,
-		c.deliveries, c.results, jobs, Received{}.Kind(), len(jobs) > 0 && w.due())
+		c.deliveries, c.results, c.crashes, jobs, Received{}.Kind(), len(jobs) > 0 && w.due())
 	return err
 }
 
@@ -263,6 +264,7 @@ type columns struct {
 	times                       []time.Time
 	plugins, states             []string
 	deliveries, results         [][]byte
+	crashes                     []int32
 }
 
 func (c *columns) add(r row) {
@@ -272,4 +274,5 @@ func (c *columns) add(r row) {
 	c.times = append(c.times, r.receivedAt)
 	c.plugins, c.states = append(c.plugins, r.plugin), append(c.states, r.state)
 	c.deliveries, c.results = append(c.deliveries, r.delivery), append(c.results, r.result)
+	c.crashes = append(c.crashes, r.crashes)
 }

@@ -88,6 +88,7 @@ type stored struct {
 	Delivery       []byte
 	Result         []byte
 	Attempts       int
+	Crashes        int
 	NotBefore      time.Time `bun:",nullzero"`
 }
 
@@ -152,7 +153,7 @@ func lockRows(ctx context.Context, s tenant.Scope, refs []Ref) ([]stored, error)
 	ids, from, to := span(refs)
 	rows := []stored{}
 	err := s.Query(ctx, &rows, `
-		select id, received_at, installation_id, plugin, state, delivery, result, attempts, not_before from crm.inbox
+		select id, received_at, installation_id, plugin, state, delivery, result, attempts, crashes, not_before from crm.inbox
 		where tenant_id = $1 and id = any($2) and received_at between $3 and $4 and state in ('raw', 'ready')
 		order by received_at, id for update skip locked`, s.Tenant(), ids, from, to)
 	if err != nil {
@@ -266,10 +267,19 @@ func (v *Receiver) bury(ctx context.Context, t tenant.ID, r stored, why error) e
 	v.Metrics.count(r.Plugin, "dead")
 	return v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
 		_, err := s.Exec(ctx, `
-			update crm.inbox set state = 'dead', error = $4, done_at = $5 where tenant_id = $1 and id = $2 and received_at = $3`,
-			s.Tenant(), r.ID, r.ReceivedAt, clean(why.Error()), s.Now())
+			update crm.inbox set state = 'dead', error = $4, done_at = $5, attempts = attempts + 1, crashes = crashes + $6
+			where tenant_id = $1 and id = $2 and received_at = $3`,
+			s.Tenant(), r.ID, r.ReceivedAt, clean(why.Error()), s.Now(), crashOf(why))
 		return err
 	})
+}
+
+// crashOf is 1 if a process ended with the webhook, else 0.
+func crashOf(err error) int32 {
+	if pluginhost.Crashed(err) {
+		return 1
+	}
+	return 0
 }
 
 // apply takes events of one tenant: messages, then ticks, then the rest.

@@ -25,12 +25,12 @@ const (
 	overdueAfter = 15 * time.Second
 	overdueRows  = 100
 	// A raw row that the plugin does not get done is tried again after a growing
-	// pause and given up when it has cost replayBudget. An attempt costs one; one
-	// in which the process ended costs more, because it takes all others along.
-	retryMin     = 3 * time.Second
-	retryMax     = 5 * time.Minute
-	replayBudget = 100
-	crashCost    = 25
+	// pause and given up after replayMost attempts, or when it was under way in
+	// crashMost exits of the process, because that takes all others along.
+	retryMin   = 3 * time.Second
+	retryMax   = 5 * time.Minute
+	replayMost = 100
+	crashMost  = 2
 	// spareTime is what a job must have left to begin with another row.
 	spareTime = 10 * time.Second
 )
@@ -107,21 +107,19 @@ func (v *Receiver) show(ctx context.Context, t tenant.ID, r stored) (string, err
 		return stateRaw, err
 	}
 	d.Replay = true
-	result, err := v.Registry.HandleWebhook(ctx, live, d)
+	result, err := v.Registry.ReplayWebhook(ctx, live, d, r.Crashes > 0)
 	switch {
 	case pluginhost.NeverLeft(err):
 		return stateRaw, errAway
-	case pluginhost.Crashed(err):
-		return v.again(ctx, t, r, crashCost, err)
 	case err != nil:
-		return v.again(ctx, t, r, 1, err)
+		return v.again(ctx, t, r, err)
 	}
 	if f := result.GetFailure(); f != nil {
 		why := fmt.Errorf("%s: %s", pluginhost.CodeName(f), f.GetMessage())
 		if hopeless(f) {
 			return stateDead, v.bury(ctx, t, r, why)
 		}
-		return v.again(ctx, t, r, 1, why)
+		return v.again(ctx, t, r, why)
 	}
 	if !result.GetVerified() {
 		return stateDead, v.bury(ctx, t, r, ErrUnverified)
@@ -157,15 +155,16 @@ func hopeless(f *pluginv1.Failure) bool {
 }
 
 // again puts a raw row off, or gives it up.
-func (v *Receiver) again(ctx context.Context, t tenant.ID, r stored, cost int, why error) (string, error) {
-	if r.Attempts+cost >= replayBudget {
+func (v *Receiver) again(ctx context.Context, t tenant.ID, r stored, why error) (string, error) {
+	crashes := crashOf(why)
+	if r.Attempts+1 >= replayMost || r.Crashes+int(crashes) >= crashMost {
 		return stateDead, v.bury(ctx, t, r, why)
 	}
 	err := v.Pool.Do(ctx, t, func(ctx context.Context, s tenant.Scope) error {
 		_, err := s.Exec(ctx, `
-			update crm.inbox set attempts = attempts + $4, not_before = $5, error = $6
+			update crm.inbox set attempts = attempts + 1, crashes = crashes + $4, not_before = $5, error = $6
 			where tenant_id = $1 and id = $2 and received_at = $3 and state = 'raw'`,
-			s.Tenant(), r.ID, r.ReceivedAt, int32(cost), s.Now().Add(retryPause(r.Attempts)), clean(why.Error())) //nolint:gosec // a small constant
+			s.Tenant(), r.ID, r.ReceivedAt, crashes, s.Now().Add(retryPause(r.Attempts)), clean(why.Error()))
 		return err
 	})
 	if err != nil {

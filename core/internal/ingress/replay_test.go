@@ -118,27 +118,6 @@ func TestReplay(t *testing.T) {
 		require.Equal(t, state{State: "raw"}, b.state(t, old))
 	})
 
-	t.Run("one that makes the plugin crash keeps no other, and is given up", func(t *testing.T) {
-		t.Parallel()
-
-		b := setupWith(t, quick)
-		to := b.Echo(t)
-		poison := b.raw(t, to, hosttest.Echo, "exit", 2*time.Hour)
-		sound := b.raw(t, to, hosttest.Echo, "hello", time.Hour)
-		require.Eventually(t, func() bool { // the process is back after a moment
-			b.catchUp(t, to)
-			return b.state(t, sound).State == "done"
-		}, patience, time.Millisecond)
-		require.Equal(t, state{State: "raw", Attempts: ingress.CrashCost, Pause: true, Error: b.state(t, poison).Error}, b.state(t, poison))
-		for b.state(t, poison).State == "raw" {
-			admin(t, `update crm.inbox set not_before = null where id = $1`, poison.ID)
-			b.catchUp(t, to)
-		}
-		require.Equal(t, "dead", b.state(t, poison).State)
-		require.Contains(t, b.state(t, poison).Error, "plugin.unavailable")
-		require.NotContains(t, b.Log.String(), "a token of the tests")
-	})
-
 	t.Run("a failure that may pass is tried again after a pause", func(t *testing.T) {
 		t.Parallel()
 
@@ -151,7 +130,7 @@ func TestReplay(t *testing.T) {
 		require.Equal(t, 1, b.state(t, ref).Attempts, "it was tried before its time")
 		require.NoError(t, b.work(t, ref))
 		require.Equal(t, 1, b.state(t, ref).Attempts, "it was tried before its time")
-		admin(t, `update crm.inbox set not_before = null, attempts = $2 where id = $1`, ref.ID, ingress.ReplayBudget-1)
+		admin(t, `update crm.inbox set not_before = null, attempts = $2 where id = $1`, ref.ID, ingress.ReplayMost-1)
 		b.catchUp(t, to)
 		require.Equal(t, "dead", b.state(t, ref).State)
 	})

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// spoolMax bounds what is kept for one plugin, whatever sends it.
-	spoolMax = 100_000
+	// spoolKept is how long what was given up is kept.
+	spoolKept = 30 * 24 * time.Hour
 	// spoolEvery is the pause between looks at the spool, spoolDeadline what one
 	// may take.
 	spoolEvery    = 2 * time.Second
@@ -27,21 +27,27 @@ const (
 )
 
 // spool keeps a provider-level webhook in the control plane until the plugin can
-// say whose it is.
-func (h *Handler) spool(ctx context.Context, plugin string, req *pluginv1.HttpRequest) error {
+// say whose it is, within what the plugin may have waiting. crashed says that the
+// plugin's process ended with it.
+func (h *Handler) spool(ctx context.Context, plugin string, req *pluginv1.HttpRequest, crashed bool) error {
 	raw, err := proto.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("encode a webhook: %w", err)
 	}
-	res, err := h.Pool.Control().NewRaw(`
-		insert into control.spool (id, plugin, request, received_at)
-		select ?, ?, ?, ? where (select count(*) from (select 1 from control.spool where plugin = ? and state = 'waiting' limit ?) w) < ?`,
-		uuid.Must(uuid.NewV7()), plugin, raw, req.GetReceivedAt().AsTime(), plugin, spoolMax, spoolMax).Exec(ctx)
+	if err := h.quota.admit(ctx, "plugin "+plugin, pluginSpoolMax, len(raw), func(ctx context.Context) (int64, error) {
+		return spooledBytes(ctx, h.Pool, plugin)
+	}); err != nil {
+		return err
+	}
+	crashes := 0
+	if crashed {
+		crashes = 1
+	}
+	_, err = h.Pool.Control().NewRaw(`
+		insert into control.spool (id, plugin, request, received_at, crashes) values (?, ?, ?, ?, ?)`,
+		uuid.Must(uuid.NewV7()), plugin, raw, req.GetReceivedAt().AsTime(), crashes).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("spool a webhook: %w", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return ErrFull.With(err)
 	}
 	return nil
 }
@@ -50,20 +56,27 @@ func (h *Handler) spool(ctx context.Context, plugin string, req *pluginv1.HttpRe
 // plugins answer again. It returns when ctx ends. On several nodes a request may
 // be handed on twice, which changes nothing.
 func (h *Handler) RunSpool(ctx context.Context) {
-	tick := time.NewTicker(spoolEvery)
+	tick, prune := time.NewTicker(spoolEvery), time.NewTicker(time.Hour)
 	defer tick.Stop()
+	defer prune.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			h.spoolRound(ctx)
+			h.SpoolRound(ctx)
+		case <-prune.C:
+			_, err := h.Pool.Control().NewRaw(`delete from control.spool where state = 'dead' and received_at < ?`, time.Now().Add(-spoolKept)).Exec(ctx)
+			if err != nil && ctx.Err() == nil {
+				h.Log.WarnContext(ctx, "webhooks that were given up are kept for longer", "error", err)
+			}
 		}
 	}
 }
 
-// spoolRound looks at what is kept for each plugin, all beside each other.
-func (h *Handler) spoolRound(ctx context.Context) {
+// SpoolRound does once what [Handler.RunSpool] does again and again: it looks at
+// what is kept for each plugin, all beside each other.
+func (h *Handler) SpoolRound(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, spoolDeadline)
 	defer cancel()
 	var wait sync.WaitGroup
@@ -85,6 +98,7 @@ type spooled struct {
 	Plugin   string
 	Request  []byte
 	Attempts int
+	Crashes  int
 }
 
 // unspool hands on what is kept for one plugin until nothing is left that can
@@ -93,7 +107,7 @@ func (h *Handler) unspool(ctx context.Context, p host.Release) error {
 	for {
 		rows := []spooled{}
 		err := h.Pool.Control().NewRaw(`
-			select id, plugin, request, attempts from control.spool
+			select id, plugin, request, attempts, crashes from control.spool
 			where plugin = ? and state = 'waiting' and (not_before is null or not_before < now())
 			order by received_at, id limit ?`, p.Name, spoolBatch).Scan(ctx, &rows)
 		if err != nil || len(rows) == 0 {
@@ -123,7 +137,7 @@ func (h *Handler) handOn(ctx context.Context, p host.Release, r spooled) error {
 	if err := proto.Unmarshal(r.Request, req); err != nil {
 		return fmt.Errorf("read it: %w", err)
 	}
-	routing, err := h.Registry.RouteWebhook(ctx, p.Name, &pluginv1.WebhookRoute{Request: req})
+	routing, err := h.Registry.ReplayRoute(ctx, p.Name, &pluginv1.WebhookRoute{Request: req}, r.Crashes > 0)
 	if pluginhost.NeverLeft(err) {
 		return errAway
 	}
@@ -144,24 +158,22 @@ func final(err error) bool {
 	return errors.Is(err, ErrUnverified) || errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotFound)
 }
 
-// putOff counts an attempt and gives up after the last. A request in which the
-// process ended costs more, because it takes all others along; one that only
-// could not be stored costs nothing.
+// putOff counts an attempt, and an exit of the process, and gives up after the
+// last. A request that only could not be stored costs nothing.
 func (h *Handler) putOff(ctx context.Context, r spooled, why error) error {
 	cost, pause := 1, retryPause(r.Attempts)
-	switch {
-	case pluginhost.Crashed(why):
-		cost = crashCost
-	case errors.Is(why, tenant.ErrUnavailable) || errors.Is(why, ErrFull):
+	if errors.Is(why, tenant.ErrUnavailable) || errors.Is(why, ErrFull) {
 		cost, pause = 0, spoolDeadline
 	}
+	crashes := crashOf(why)
 	state := "waiting"
-	if r.Attempts+cost >= replayBudget {
+	if r.Attempts+cost >= replayMost || r.Crashes+int(crashes) >= crashMost {
 		state = stateDead
 		h.Metrics.count(r.Plugin, "dead")
+		h.Log.ErrorContext(ctx, "webhook given up", "plugin", r.Plugin, "webhook", r.ID, "error", why)
 	}
 	_, err := h.Pool.Control().NewRaw(`
-		update control.spool set attempts = attempts + ?, not_before = ?, error = ?, state = ? where id = ?`,
-		cost, time.Now().Add(pause), clean(why.Error()), state, r.ID).Exec(ctx)
+		update control.spool set attempts = attempts + ?, crashes = crashes + ?, not_before = ?, error = ?, state = ? where id = ?`,
+		cost, crashes, time.Now().Add(pause), clean(why.Error()), state, r.ID).Exec(ctx)
 	return err
 }

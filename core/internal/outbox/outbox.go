@@ -151,7 +151,10 @@ func (o *Outbox) attempt(ctx context.Context, t tenant.ID, d *conversation.Dispa
 		if pluginhost.NeverLeft(err) {
 			return o.postpone(d, live.Plugin, pausedFor, false)
 		}
-		return o.lose(d, live.Plugin)
+		if pluginhost.Crashed(err) {
+			return o.lose(d, live.Plugin, conversation.FailureCrashed)
+		}
+		return o.lose(d, live.Plugin, "")
 	}
 	if f := resp.GetFailure(); f != nil && len(resp.GetReceipts()) == 0 {
 		return o.refused(t, live, d, f)
@@ -201,9 +204,9 @@ func (o *Outbox) postpone(d *conversation.Dispatch, plugin string, pause time.Du
 	}}
 }
 
-func (o *Outbox) lose(d *conversation.Dispatch, plugin string) ending {
+func (o *Outbox) lose(d *conversation.Dispatch, plugin, why string) ending {
 	return ending{plugin, unknown, func(ctx context.Context, s tenant.Scope) error {
-		return conversation.Lost(ctx, s, d.Message.ID)
+		return conversation.Lost(ctx, s, d.Message.ID, why)
 	}}
 }
 
@@ -220,7 +223,7 @@ func (o *Outbox) refused(t tenant.ID, live *installation.Live, d *conversation.D
 	v := judge(f, d.Message.Attempts)
 	switch v.outcome {
 	case unknown:
-		return o.lose(d, live.Plugin)
+		return o.lose(d, live.Plugin, "")
 	case postponed:
 		return o.postpone(d, live.Plugin, v.pause, v.counts)
 	}

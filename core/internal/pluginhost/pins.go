@@ -64,7 +64,7 @@ type Pinned struct {
 	Revision      int64       `bun:"revision"`
 }
 
-// Change is a past change of a pin.
+// Change is a past change of a pin. After is empty where the pin was removed.
 type Change struct {
 	At                    time.Time
 	Before, After, Canary string
@@ -166,6 +166,18 @@ func (p Pins) RollBack(ctx context.Context, plugin, reason string) error {
 	})
 }
 
+// Unpin has the nodes run what is in their plugin folders again, and nothing
+// where that has none. The releases stay in the stores.
+func (p Pins) Unpin(ctx context.Context, plugin, reason string) error {
+	return p.change(ctx, plugin, false, reason, func(pin *Pinned) error {
+		if pin.SHA256 == "" {
+			return ErrNotPinned
+		}
+		*pin = Pinned{Plugin: plugin}
+		return nil
+	})
+}
+
 // errKept says that a pin stays as it is.
 var errKept = errors.New("the pin stays")
 
@@ -206,13 +218,7 @@ func (p Pins) change(ctx context.Context, plugin string, automatic bool, reason 
 		if err := f(&pin); err != nil {
 			return err
 		}
-		_, err = tx.NewRaw(`
-			insert into control.plugin_pins as p (plugin, sha256, previous, activated_at, canary, canary_tenants)
-			values (?, ?, nullif(?, ''), ?, nullif(?, ''), ?)
-			on conflict (plugin) do update set sha256 = excluded.sha256, previous = excluded.previous, activated_at = excluded.activated_at,
-				canary = excluded.canary, canary_tenants = excluded.canary_tenants, revision = p.revision + 1`,
-			plugin, pin.SHA256, pin.Previous, pin.ActivatedAt, pin.Canary, pgdialect.Array(texts(pin.CanaryTenants))).Exec(ctx)
-		if err != nil {
+		if err := savePin(ctx, tx, pin); err != nil {
 			return err
 		}
 		_, err = tx.NewRaw(`
@@ -227,6 +233,21 @@ func (p Pins) change(ctx context.Context, plugin string, automatic bool, reason 
 	if err != nil && !errors.Is(err, errKept) {
 		return fmt.Errorf("change the pin of plugin %s: %w", plugin, err)
 	}
+	return err
+}
+
+// savePin writes a pin; one of no release is removed.
+func savePin(ctx context.Context, tx bun.Tx, pin Pinned) error {
+	if pin.SHA256 == "" {
+		_, err := tx.NewDelete().Model(&pin).WherePK().Exec(ctx)
+		return err
+	}
+	_, err := tx.NewRaw(`
+		insert into control.plugin_pins as p (plugin, sha256, previous, activated_at, canary, canary_tenants)
+		values (?, ?, nullif(?, ''), ?, nullif(?, ''), ?)
+		on conflict (plugin) do update set sha256 = excluded.sha256, previous = excluded.previous, activated_at = excluded.activated_at,
+			canary = excluded.canary, canary_tenants = excluded.canary_tenants, revision = p.revision + 1`,
+		pin.Plugin, pin.SHA256, pin.Previous, pin.ActivatedAt, pin.Canary, pgdialect.Array(texts(pin.CanaryTenants))).Exec(ctx)
 	return err
 }
 

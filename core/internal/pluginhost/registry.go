@@ -46,10 +46,19 @@ const (
 type Registry struct {
 	host     *host.Host
 	handling *lanes[installation.Target, *handling, *pluginv1.WebhookResult]
-	routing  *lanes[string, *pluginv1.WebhookRoute, *pluginv1.WebhookRouting]
+	routing  *lanes[routeKey, *pluginv1.WebhookRoute, *pluginv1.WebhookRouting]
+	// suspecting lets one request through at a time that a process died with.
+	suspecting sync.Mutex
 
 	mu      sync.Mutex
 	schemas map[string]*settings.Schema // by the manifest's digest
+}
+
+// routeKey is which process of a plugin says whose webhooks are.
+type routeKey struct {
+	plugin string
+	// brave is a tenant whom a canary serves; empty for the plugin's own process.
+	brave string
 }
 
 // handling is a delivery on its way to the plugin.
@@ -144,13 +153,18 @@ func (r *Registry) call(ctx context.Context, plugin string, t *tenant.ID, f func
 	if t != nil {
 		whose = t.String()
 	}
+	return r.callAs(ctx, plugin, whose, f)
+}
+
+// callAs is call with the tenant's id as the host knows it.
+func (r *Registry) callAs(ctx context.Context, plugin, whose string, f func(*host.Clients) error) error {
 	clients, release, err := r.host.AcquireFor(ctx, plugin, whose)
 	if err != nil {
 		return ErrUnavailable.With(err)
 	}
 	defer release()
 	if err := f(clients); err != nil {
-		return machinery(plugin, err)
+		return machinery(ctx, plugin, clients, err)
 	}
 	return nil
 }
@@ -160,6 +174,7 @@ func (r *Registry) call(ctx context.Context, plugin string, t *tenant.ID, f func
 type CallError struct {
 	Plugin string     // empty where it is not known any more
 	Code   codes.Code // of gRPC: Unavailable when the process ended in the call
+	Exit   host.Cause // why the process ended; empty if it did not, or that is not known
 	cause  error
 }
 
@@ -174,8 +189,18 @@ func (e *CallError) Error() string {
 // Unwrap returns what ended the call.
 func (e *CallError) Unwrap() error { return e.cause }
 
-func machinery(plugin string, err error) error {
-	return ErrUnavailable.With(&CallError{Plugin: plugin, Code: status.Code(err), cause: err})
+// exitDeadline is what may pass between the end of a call and knowing that its
+// process ended.
+const exitDeadline = time.Second
+
+func machinery(ctx context.Context, plugin string, c *host.Clients, err error) error {
+	e := &CallError{Plugin: plugin, Code: status.Code(err), cause: err}
+	if e.Code == codes.Unavailable {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exitDeadline)
+		defer cancel()
+		e.Exit = c.Ended(ctx)
+	}
+	return ErrUnavailable.With(e)
 }
 
 // NeverLeft reports whether err, from a call, says that the plugin was not even
@@ -186,10 +211,11 @@ func NeverLeft(err error) bool {
 }
 
 // Crashed reports whether err, from a call, says that the plugin's process ended
-// while it had the call, perhaps because of it.
+// while it had the call, perhaps because of it. A process that somebody killed is
+// no sign of that.
 func Crashed(err error) bool {
 	call, left := errors.AsType[*CallError](err)
-	return left && call.Code == codes.Unavailable
+	return left && call.Code == codes.Unavailable && call.Exit != host.CauseSignal
 }
 
 // HandleWebhook has an installation's plugin verify and translate a webhook.
@@ -206,7 +232,7 @@ func (r *Registry) HandleWebhook(ctx context.Context, l *installation.Live, d *p
 func (r *Registry) RouteWebhook(ctx context.Context, plugin string, w *pluginv1.WebhookRoute) (*pluginv1.WebhookRouting, error) {
 	ctx, cancel := context.WithTimeout(ctx, webhookDeadline)
 	defer cancel()
-	return r.routing.submit(ctx, plugin, w)
+	return r.routing.submit(ctx, routeKey{plugin: plugin}, w)
 }
 
 func (r *Registry) handleBatch(_ installation.Target, items []*handling) ([]*pluginv1.WebhookResult, error) {
@@ -236,11 +262,11 @@ func (r *Registry) handleBatch(_ installation.Target, items []*handling) ([]*plu
 	return resp.GetResults(), nil
 }
 
-func (r *Registry) routeBatch(plugin string, items []*pluginv1.WebhookRoute) ([]*pluginv1.WebhookRouting, error) {
+func (r *Registry) routeBatch(key routeKey, items []*pluginv1.WebhookRoute) ([]*pluginv1.WebhookRouting, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), webhookDeadline)
 	defer cancel()
 	var resp *pluginv1.RouteWebhooksResponse
-	err := r.call(ctx, plugin, nil, func(c *host.Clients) (err error) {
+	err := r.callAs(ctx, key.plugin, key.brave, func(c *host.Clients) (err error) {
 		resp, err = c.Webhook.RouteWebhooks(ctx, &pluginv1.RouteWebhooksRequest{Requests: items})
 		return err
 	})
@@ -248,7 +274,7 @@ func (r *Registry) routeBatch(plugin string, items []*pluginv1.WebhookRoute) ([]
 		return nil, err
 	}
 	if len(resp.GetRoutings()) != len(items) {
-		return nil, ErrUnavailable.With(fmt.Errorf("plugin %s gave %d routings for %d webhooks", plugin, len(resp.GetRoutings()), len(items)))
+		return nil, ErrUnavailable.With(fmt.Errorf("plugin %s gave %d routings for %d webhooks", key.plugin, len(resp.GetRoutings()), len(items)))
 	}
 	return resp.GetRoutings(), nil
 }

@@ -172,6 +172,29 @@ func TestPinsReachAllNodes(t *testing.T) {
 	a.runs(t, nobody, "2.0.0")
 }
 
+func TestUnpinned(t *testing.T) {
+	t.Parallel()
+
+	f := newFleet(t)
+	require.ErrorIs(t, f.pins.Unpin(t.Context(), hosttest.Echo, ""), pluginhost.ErrNotPinned)
+	sum := f.add(t, "")
+	require.NoError(t, f.pins.Activate(t.Context(), hosttest.Echo, sum, "first"))
+	a := f.start(t, "a")
+	a.runs(t, tenant.ID{}, "1.2.3")
+	require.NoError(t, f.pins.Unpin(t.Context(), hosttest.Echo, "by hand"))
+	require.Eventually(t, func() bool {
+		_, err := a.say(t, tenant.ID{}, "hello")
+		return err != nil && strings.Contains(err.Error(), "no such plugin") && len(a.host.Statuses()) == 0
+	}, 60*time.Second, 20*time.Millisecond, "it runs from nowhere")
+	require.ErrorIs(t, f.pins.RollBack(t.Context(), hosttest.Echo, ""), pluginhost.ErrNotPinned)
+	changes, err := f.pins.Changes(t.Context(), hosttest.Echo, 1)
+	require.NoError(t, err)
+	require.Equal(t, sum, changes[0].Before)
+	require.Empty(t, changes[0].After)
+	require.NoError(t, f.pins.Activate(t.Context(), hosttest.Echo, sum, "again"))
+	a.runs(t, tenant.ID{}, "1.2.3")
+}
+
 func TestFreshReleaseThatFailsIsTakenBack(t *testing.T) {
 	t.Parallel()
 

@@ -93,10 +93,13 @@ func (e *echo) HandleWebhook(ctx context.Context, w sdk.Webhook) (sdk.WebhookRes
 		}
 		return sdk.WebhookResult{Verified: true, Response: sdk.Response{Body: []byte(answer)}}, nil
 	}
+	if string(w.Request.Body) == "when" {
+		e.env.Log.Info("it came", "at", w.Request.ReceivedAt.UTC().Truncate(time.Second).Format(time.RFC3339), "replay", w.Replay)
+	}
 	if err := e.obey(ctx, string(w.Request.Body)); err != nil {
 		return sdk.WebhookResult{}, err
 	}
-	return sdk.WebhookResult{Verified: true, Response: sdk.Response{Body: w.Request.Body}}, nil
+	return sdk.WebhookResult{Verified: true, Response: sdk.Response{Body: w.Request.Body}, Events: told(w.Request.Body)}, nil
 }
 
 // FetchMedia gives a file of as many bytes as the id says.
@@ -180,7 +183,7 @@ func descriptors() string {
 }
 
 func main() {
-	p := serve.Plugin[*echo]{Manifest: manifest, New: newEcho}
+	p := serve.Plugin[*echo]{Manifest: manifest, New: newEcho, Route: route}
 	switch mode {
 	case "v7":
 		plugin.Serve(&plugin.ServeConfig{
