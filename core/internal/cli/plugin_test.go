@@ -117,7 +117,7 @@ func TestPlugins(t *testing.T) {
 		values ($1, 'echo', '', now(), 2, 'it crashed', 'dead')`, lost)
 	require.NoError(t, err)
 	require.Regexp(t, lost+` +shared +echo +- +\S+ +2 +it crashed`, s.succeeds(t, "", "plugin", "dead", "list", "echo"))
-	s.fails(t, "1 were given up", "", "plugin", "doctor")
+	s.fails(t, "1 of the checks failed", "", "plugin", "doctor")
 	require.Contains(t, s.succeeds(t, "", "plugin", "dead", "list", "other"), "nothing was given up")
 	require.Contains(t, s.succeeds(t, "", "plugin", "dead", "retry", lost), "goes once more")
 	s.fails(t, "dead_letter.not_found", "", "plugin", "dead", "drop", lost)
