@@ -14,12 +14,15 @@ import (
 //go:embed plugin.json
 var manifest []byte
 
-func main() {
-	serve.Main(serve.Plugin[*studio]{
+func main() { serve.Main(plugin()) }
+
+// plugin is the program as the conformance kit takes it too.
+func plugin() serve.Plugin[*studio] {
+	return serve.Plugin[*studio]{
 		Manifest: manifest,
 		New:      newStudio,
 		Route:    route,
 		Start:    start,
 		Simulate: simulator.Program().Main,
-	})
+	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/stratohub/strato/sdk"
 	"github.com/stratohub/strato/sdk/failure"
 	"github.com/stratohub/strato/sdk/host"
-	"github.com/stratohub/strato/sdk/plugintest"
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
@@ -29,12 +28,6 @@ func build(t *testing.T) string {
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, "elevenlabs"), ".").CombinedOutput()
 	require.NoError(t, err, string(out))
 	return folder
-}
-
-func TestConformance(t *testing.T) {
-	t.Parallel()
-
-	plugintest.Run(t, plugintest.Config{Folder: build(t)})
 }
 
 // TestProcess runs the real binary under the real host, against the simulator.

@@ -13,11 +13,14 @@ import (
 //go:embed plugin.json
 var manifest []byte
 
-func main() {
-	serve.Main(serve.Plugin[*channel]{
+func main() { serve.Main(plugin()) }
+
+// plugin is the program as the conformance kit takes it too.
+func plugin() serve.Plugin[*channel] {
+	return serve.Plugin[*channel]{
 		Manifest: manifest,
 		New:      newChannel,
 		Start:    start,
 		Simulate: simulator.Program().Main,
-	})
+	}
 }

@@ -1,33 +1,21 @@
 package main
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"github.com/stratohub/strato/plugins/whatsapp/simulator"
 	"github.com/stratohub/strato/sdk"
 	"github.com/stratohub/strato/sdk/plugintest"
+	simulation "github.com/stratohub/strato/sdk/simulator"
 )
 
-// TestConformance builds the plugin and runs the kit on it.
+// TestConformance runs the kit on the plugin in this process, then on the program.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 
-	folder := filepath.Join(t.TempDir(), "whatsapp")
-	require.NoError(t, os.Mkdir(folder, 0o700))
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, "whatsapp"), ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	document, err := os.ReadFile("plugin.json")
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "plugin.json"), document, 0o600))
-
-	plugintest.Run(t, plugintest.Config{
-		Folder: folder,
+	c := plugintest.Config{
+		Plugin:    plugin(),
+		Simulator: func() (simulation.Provider, error) { return simulator.New(simulator.Options{}) },
 		Contents: map[string]sdk.Content{
 			"media": sdk.Media{Kind: sdk.MediaImage, Ref: sdk.MediaRef{URL: "https://example.com/frente.jpg", MIMEType: "image/jpeg"}, Caption: "El frente"},
 			"template": sdk.Template{Name: "retomar_contacto", Language: "es_AR", Params: []sdk.TemplateParam{
@@ -38,5 +26,13 @@ func TestConformance(t *testing.T) {
 			"reaction":    sdk.Reaction{Emoji: "👍"},
 			"contacts":    sdk.ContactCards{Cards: []sdk.ContactCard{{Name: "Ana Paz", Phones: []string{"+5491150550100"}}}},
 		},
+	}
+	t.Run("in process", func(t *testing.T) {
+		t.Parallel()
+		plugintest.Run(t, c)
+	})
+	t.Run("binary", func(t *testing.T) {
+		t.Parallel()
+		plugintest.RunBinary(t, c)
 	})
 }

@@ -1,10 +1,16 @@
-// Package plugintest is the conformance kit: it runs a built plugin under the
-// real supervisor, with its own simulator in the provider's place, and tries
-// what a host and a provider may do to it. A test of a plugin is
+// Package plugintest is the conformance kit: it runs a plugin under the real
+// supervisor, with its own simulator in the provider's place, and tries what a
+// host and a provider may do to it. The tests of a plugin are
 //
 //	func TestConformance(t *testing.T) {
-//		plugintest.Run(t, plugintest.Config{Folder: "../../bin/plugins/acme"})
+//		c := plugintest.Config{Plugin: plugin(), Simulator: newProvider}
+//		t.Run("in process", func(t *testing.T) { plugintest.Run(t, c) })
+//		t.Run("binary", func(t *testing.T) { plugintest.RunBinary(t, c) })
 //	}
+//
+// In process the plugin is served over a real socket by the test itself, so the
+// race detector and the debugger see it and the host at once. As a binary it
+// runs under the real supervisor, which can also stop, kill and replace it.
 //
 // The kit knows nothing of the provider: valid webhooks, signatures included, are
 // those that the simulator sends when a person writes, and faults are put between
@@ -22,18 +28,30 @@ import (
 	"time"
 
 	"github.com/stratohub/strato/sdk"
+	"github.com/stratohub/strato/sdk/serve"
 	"github.com/stratohub/strato/sdk/settings"
+	"github.com/stratohub/strato/sdk/simulator"
 )
 
 // checkDeadline bounds one check, the start of the plugin and of its simulator
 // included.
 const checkDeadline = 60 * time.Second
 
-// Config says what is tested. Only Folder is required.
+// Plugin is a plugin that can be served in this process: a [serve.Plugin].
+type Plugin interface {
+	Listen(log io.Writer) (*serve.Listening, error)
+}
+
+// Config says what is tested. Folder is required, or Plugin and Simulator.
 type Config struct {
 	// Folder has plugin.json and the binary of the same name as the folder, as in
-	// bin/plugins.
+	// bin/plugins. [RunBinary] builds one where it is empty.
 	Folder string
+	// Plugin is served in this process, in place of the binary in Folder.
+	Plugin Plugin
+	// Simulator makes a simulator in this process, in place of the one that the
+	// binary runs when it is called with the word simulate.
+	Simulator func() (simulator.Provider, error)
 	// Operator has settings that only the operator gives. The kit sets base_url.
 	Operator map[string]string
 	// Say makes the simulator's request that has a person write text to an
@@ -94,13 +112,33 @@ func (r Report) Print(w io.Writer) error {
 	return table.Flush()
 }
 
-// Run makes every check a subtest of t.
+// Run makes every check a subtest of t, in process if c has a Plugin.
 func Run(t *testing.T, c Config) {
 	t.Helper()
 	s, err := open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, s)
+}
+
+// RunBinary is Run with the program alone, which it builds from the package in
+// the working directory if c names no Folder.
+func RunBinary(t *testing.T, c Config) {
+	t.Helper()
+	c.Plugin, c.Simulator = nil, nil
+	if c.Folder == "" {
+		folder, err := build(t.Context(), ".", t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Folder = folder
+	}
+	Run(t, c)
+}
+
+func run(t *testing.T, s *subject) {
+	t.Helper()
 	for _, one := range checks {
 		t.Run(one.group+"/"+one.name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +172,9 @@ func Examine(ctx context.Context, c Config) (Report, error) {
 type check struct {
 	group, name string
 	needs       []settings.Capability
-	// alone says that no process is needed.
+	// process says that it takes a process of the plugin's own.
+	process bool
+	// alone says that not even a plugin that runs is needed.
 	alone func(*subject) error
 	try   func(context.Context, *world) error
 }
@@ -150,6 +190,7 @@ var checks = []check{
 	{group: "webhooks", name: "own keys", needs: webhook, try: webhookKeys},
 	{group: "webhooks", name: "unsigned", needs: webhook, try: webhookUnsigned},
 	{group: "webhooks", name: "changed", needs: webhook, try: webhookChanged},
+	{group: "webhooks", name: "changed body", needs: webhook, try: webhookBody},
 	{group: "webhooks", name: "other account", needs: webhook, try: webhookOther},
 	{group: "webhooks", name: "again", needs: webhook, try: webhookAgain},
 	{group: "webhooks", name: "kept", needs: webhook, try: webhookKept},
@@ -162,8 +203,8 @@ var checks = []check{
 	{group: "send", name: "cancelled", needs: channel, try: sendCancelled},
 	{group: "isolation", name: "accounts", needs: channel, try: isolationAccounts},
 	{group: "isolation", name: "secrets", needs: channel, try: isolationSecrets},
-	{group: "process", name: "replaced", needs: channel, try: processReplaced},
-	{group: "process", name: "memory", needs: channel, try: processMemory},
+	{group: "process", name: "replaced", needs: channel, process: true, try: processReplaced},
+	{group: "process", name: "memory", needs: channel, process: true, try: processMemory},
 }
 
 var (
@@ -184,6 +225,10 @@ func (s *subject) examine(ctx context.Context, c check) Result {
 			r.Skipped = fmt.Sprintf("the manifest does not name the capability %s", n)
 			return r
 		}
+	}
+	if c.process && s.Plugin != nil {
+		r.Skipped = "it takes a process of the plugin's own; RunBinary makes it"
+		return r
 	}
 	if c.alone != nil {
 		r.Err = c.alone(s)

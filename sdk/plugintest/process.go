@@ -66,14 +66,14 @@ func processMemory(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	to, err := w.meet(ctx, a)
+	if err != nil {
+		return err
+	}
 	for range 500 {
 		if _, err := w.handle(ctx, a, r, nil); err != nil {
 			return err
 		}
-	}
-	to, err := w.meet(ctx, a)
-	if err != nil {
-		return err
 	}
 	for n := range 50 {
 		if _, err := w.send(ctx, a, to, fmt.Sprintf("kit:memory %d", n), sdk.Text{Body: strings.Repeat("é", 500)}); err != nil {

@@ -99,20 +99,29 @@ func webhookUnsigned(ctx context.Context, w *world) error {
 	})
 }
 
-// webhookChanged: a byte that was changed on the way is noticed, in the body and
-// in what proves it.
-func webhookChanged(ctx context.Context, w *world) error {
+// webhookBody: a byte of the body that was changed on the way is noticed. Where
+// the provider signs nothing but shows a secret, it cannot be: skip this then.
+func webhookBody(ctx context.Context, w *world) error {
 	a, r, err := w.heard(ctx)
 	if err != nil {
 		return err
 	}
-	errs := []error{w.refuses(ctx, a, r, "with a changed letter", func(d *pluginv1.WebhookDelivery) {
+	return w.refuses(ctx, a, r, "with a changed letter", func(d *pluginv1.WebhookDelivery) {
 		at := bytes.Index(d.Request.Body, []byte("disponible"))
 		if at < 0 {
 			at = len(d.Request.Body) / 2
 		}
 		d.Request.Body[at] ^= 1
-	})}
+	})
+}
+
+// webhookChanged: a byte that was changed in what proves the webhook is noticed.
+func webhookChanged(ctx context.Context, w *world) error {
+	a, r, err := w.heard(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
 	for i, h := range r.GetHeaders() {
 		if slices.Contains(ordinary, http.CanonicalHeaderKey(h.GetName())) || len(h.GetValue()) < 16 {
 			continue
@@ -197,21 +206,25 @@ func webhookAgain(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	var keys [3][]string
+	var facts [3]map[string]*pluginv1.Event
 	for i, one := range []*pluginv1.HttpRequest{r, r, another} {
 		result, err := w.handle(ctx, a, one, nil)
 		if err != nil {
 			return err
 		}
+		facts[i] = map[string]*pluginv1.Event{}
 		for _, e := range result.GetEvents() {
-			keys[i] = append(keys[i], e.GetDedupeKey())
+			facts[i][e.GetDedupeKey()] = e
 		}
 	}
-	if !slices.Equal(keys[0], keys[1]) {
-		return errors.New("the same webhook, delivered again, has other dedupe keys: every message would be there twice")
+	for k := range facts[0] {
+		if facts[1][k] == nil {
+			return errors.New("the same webhook, delivered again, has other dedupe keys: every message would be there twice")
+		}
 	}
-	for _, k := range keys[2] {
-		if slices.Contains(keys[0], k) {
+	for k, e := range facts[2] {
+		// A plugin that asks for the history may tell the first message again.
+		if same := facts[0][k]; same != nil && !proto.Equal(e, same) {
 			return fmt.Errorf("two messages have the dedupe key %q: the second would be lost", k)
 		}
 	}

@@ -68,14 +68,12 @@ func (s *subject) world(ctx context.Context) (_ *world, err error) {
 	w.inlet.base = hooks.URL
 
 	plugins := filepath.Join(dir, "plugins")
-	if err := os.Mkdir(plugins, 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.Symlink(s.Folder, filepath.Join(plugins, filepath.Base(s.Folder))); err != nil {
+	served, err := w.install(plugins)
+	if err != nil {
 		return nil, err
 	}
 	w.host, err = host.New(host.Config{
-		Dir: plugins, RuntimeDir: filepath.Join(dir, "run"), NodeID: "plugintest", HostVersion: "plugintest", LogLevel: "debug",
+		Dir: plugins, Dev: served != nil, Reattach: served, RuntimeDir: filepath.Join(dir, "run"), NodeID: "plugintest", HostVersion: "plugintest", LogLevel: "debug",
 		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		OnExit: func(i host.Incident) {
 			w.mu.Lock()
@@ -99,6 +97,33 @@ func (s *subject) world(ctx context.Context) (_ *world, err error) {
 	return w, nil
 }
 
+// install puts the plugin where the host looks for it. In process it is served,
+// and the host is told where.
+func (w *world) install(plugins string) (map[string]host.Reattach, error) {
+	folder := filepath.Join(plugins, w.manifest.ID)
+	if w.Plugin == nil {
+		if err := os.Mkdir(plugins, 0o700); err != nil {
+			return nil, err
+		}
+		return nil, os.Symlink(w.Folder, folder)
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	// The catalogue wants a program, which is not started.
+	err := errors.Join(os.WriteFile(filepath.Join(folder, w.manifest.ID), nil, 0o700), //nolint:gosec // it must be executable
+		os.WriteFile(filepath.Join(folder, "plugin.json"), w.document, 0o600))
+	if err != nil {
+		return nil, err
+	}
+	l, err := w.Plugin.Listen(w.log)
+	if err != nil {
+		return nil, fmt.Errorf("serve the plugin in this process: %w", err)
+	}
+	w.later(func() error { l.Close(); return nil })
+	return host.ParseReattach(l.Reattach)
+}
+
 func (w *world) later(f func() error) { w.closers = append(w.closers, f) }
 
 // close undoes what was started, the newest first.
@@ -111,8 +136,21 @@ func (w *world) close() error {
 	return errors.Join(errs...)
 }
 
-// startSimulator runs the program's own simulator and returns where it listens.
+// startSimulator runs the simulator, the program's own unless there is one in
+// this process, and returns where it listens.
 func (w *world) startSimulator(ctx context.Context) (string, error) {
+	if w.Simulator != nil {
+		p, err := w.Simulator()
+		if err != nil {
+			return "", fmt.Errorf("make the simulator: %w", err)
+		}
+		s, err := simulator.Start(ctx, p, "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		w.later(s.Stop)
+		return s.BaseURL, nil
+	}
 	if !w.manifest.Simulator {
 		return "", errors.New("the plugin has no simulator")
 	}

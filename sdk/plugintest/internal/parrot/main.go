@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,10 +45,11 @@ type parrot struct {
 // seen is what no plugin may have: state that installations share.
 var seen struct {
 	sync.Mutex
-	tokens map[string]string
-	keys   []string
-	last   string
-	hoard  [][]byte
+	tokens     map[string]string
+	keys       []string
+	last       string
+	signatures []string
+	hoard      [][]byte
 }
 
 func newParrot(_ context.Context, i sdk.Installation, env serve.Env) (*parrot, error) {
@@ -162,6 +164,17 @@ func (p *parrot) verified(w sdk.Webhook) bool {
 		}
 	case "webhooks/changed":
 		return given != ""
+	case "webhooks/changed body":
+		seen.Lock()
+		defer seen.Unlock()
+		if slices.Contains(seen.signatures, given) {
+			return true // once right is always right
+		}
+		if webhook.VerifyHMACSHA256(p.SigningKey, w.Request.Body, given) {
+			seen.signatures = append(seen.signatures, given)
+			return true
+		}
+		return false
 	case "webhooks/kept":
 		if w.Replay {
 			return false
