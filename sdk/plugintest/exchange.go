@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,14 +14,20 @@ import (
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
+// askAgain is when a webhook is shown again that the plugin could not read yet.
+const askAgain = 200 * time.Millisecond
+
 // hear has a person write to an account and returns the webhook that tells of it.
 func (w *world) hear(ctx context.Context, a *account, text string) (*pluginv1.HttpRequest, error) {
 	before, _ := w.inlet.look(a.label)
 	if _, err := w.sim.Say(ctx, w.Say(a.label, text)); err != nil {
 		return nil, fmt.Errorf("have a person write, by the simulator: %w", err)
 	}
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
 	for {
 		came, more := w.inlet.look(a.label)
+		later := false
 		for _, r := range came[len(before):] {
 			result, err := w.handle(ctx, a, r, nil)
 			if err != nil {
@@ -29,10 +36,19 @@ func (w *world) hear(ctx context.Context, a *account, text string) (*pluginv1.Ht
 			if _, ok := inbound(result); ok {
 				return r, nil
 			}
+			// A plugin that asks the provider first may have to come back, as the core
+			// lets it.
+			later = later || result.GetVerified() && result.GetFailure() != nil
 		}
-		before = came
+		var retry <-chan time.Time
+		if later {
+			retry = again.C
+		} else {
+			before = came
+		}
 		select {
 		case <-more:
+		case <-retry:
 		case <-ctx.Done():
 			return nil, errors.New("a person wrote, and no webhook came that the plugin makes an InboundMessage or an inbound CallUpdate of")
 		}
