@@ -14,6 +14,7 @@ func TestConformance(t *testing.T) {
 
 	c := plugintest.Config{
 		Plugin:    plugin(),
+		SignsTime: true,
 		Simulator: func() (simulation.Provider, error) { return simulator.New(simulator.Options{}) },
 	}
 	t.Run("in process", func(t *testing.T) {

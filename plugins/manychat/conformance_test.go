@@ -20,10 +20,8 @@ func TestConformance(t *testing.T) {
 		Say:  func(account, text string) any { return simulator.Say{To: account, Text: text, Channel: "messenger"} },
 		Skip: map[string]string{"webhooks/changed body": "ManyChat signs nothing: it shows a secret"},
 		Contents: map[string]sdk.Content{
-			"media":       sdk.Media{Kind: sdk.MediaImage, Ref: sdk.MediaRef{URL: "https://example.com/frente.jpg", MIMEType: "image/jpeg"}, Caption: "El frente"},
 			"template":    sdk.Template{Name: simulator.FlowTemplate},
 			"interactive": sdk.Interactive{Body: "¿Lo visitás?", Buttons: []sdk.Button{{ID: "ver", Title: "Ver", URL: "https://example.com/palermo"}}, Fallback: "¿Lo visitás?"},
-			"cards":       sdk.Cards{Cards: []sdk.Card{{Title: "Palermo", Subtitle: "3 ambientes", Image: &sdk.MediaRef{URL: "https://example.com/frente.jpg"}}}, Fallback: "Palermo, 3 ambientes"},
 		},
 	}
 	t.Run("in process", func(t *testing.T) {

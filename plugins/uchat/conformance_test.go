@@ -18,9 +18,7 @@ func TestConformance(t *testing.T) {
 		Simulator: func() (simulation.Provider, error) { return simulator.New(simulator.Options{}) },
 		Skip:      map[string]string{"webhooks/changed body": "UChat signs nothing: it shows a secret"},
 		Contents: map[string]sdk.Content{
-			"media":    sdk.Media{Kind: sdk.MediaImage, Ref: sdk.MediaRef{URL: "https://example.com/frente.jpg", MIMEType: "image/jpeg"}, Caption: "El frente"},
 			"template": sdk.Template{Name: "saludo", Language: "es_AR", Params: []sdk.TemplateParam{{Component: "body", Text: "Ana"}}},
-			"cards":    sdk.Cards{Cards: []sdk.Card{{Title: "Palermo", Subtitle: "3 ambientes", Image: &sdk.MediaRef{URL: "https://example.com/frente.jpg"}}}, Fallback: "Palermo, 3 ambientes"},
 		},
 	}
 	t.Run("in process", func(t *testing.T) {

@@ -16,15 +16,11 @@ func TestConformance(t *testing.T) {
 	c := plugintest.Config{
 		Plugin:    plugin(),
 		Simulator: func() (simulation.Provider, error) { return simulator.New(simulator.Options{}) },
+		SayFile:   func(account string) any { return simulator.Say{To: account, Type: "image", Text: "la fachada"} },
 		Contents: map[string]sdk.Content{
-			"media": sdk.Media{Kind: sdk.MediaImage, Ref: sdk.MediaRef{URL: "https://example.com/frente.jpg", MIMEType: "image/jpeg"}, Caption: "El frente"},
 			"template": sdk.Template{Name: "retomar_contacto", Language: "es_AR", Params: []sdk.TemplateParam{
 				{Component: "body", Index: 0, Text: "Ana"}, {Component: "body", Index: 1, Text: "Palermo"},
 			}},
-			"interactive": sdk.Interactive{Body: "¿Cuándo lo visitás?", Buttons: []sdk.Button{{ID: "hoy", Title: "Hoy"}, {ID: "sabado", Title: "El sábado"}}},
-			"location":    sdk.Location{Latitude: -34.5889, Longitude: -58.4306, Name: "Palermo"},
-			"reaction":    sdk.Reaction{Emoji: "👍"},
-			"contacts":    sdk.ContactCards{Cards: []sdk.ContactCard{{Name: "Ana Paz", Phones: []string{"+5491150550100"}}}},
 		},
 	}
 	t.Run("in process", func(t *testing.T) {

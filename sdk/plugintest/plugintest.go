@@ -22,12 +22,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/stratohub/strato/sdk"
+	"github.com/stratohub/strato/sdk/host"
 	"github.com/stratohub/strato/sdk/serve"
 	"github.com/stratohub/strato/sdk/settings"
 	"github.com/stratohub/strato/sdk/simulator"
@@ -49,6 +50,9 @@ type Config struct {
 	Folder string
 	// Plugin is served in this process, in place of the binary in Folder.
 	Plugin Plugin
+	// Source is the folder of the plugin's source, for the checks of it; [RunBinary]
+	// sets it when it builds. Empty skips them.
+	Source string
 	// Simulator makes a simulator in this process, in place of the one that the
 	// binary runs when it is called with the word simulate.
 	Simulator func() (simulator.Provider, error)
@@ -57,59 +61,23 @@ type Config struct {
 	// Say makes the simulator's request that has a person write text to an
 	// account. Nil means {"to": account, "text": text}.
 	Say func(account, text string) any
-	// Contents has an example of each kind of content that the manifest names. The
-	// kit has one of "text"; a kind without an example fails.
+	// Contents has examples of the kinds of content that the manifest names, in
+	// place of the kit's. It has none of "template"; a kind without an example fails.
 	Contents map[string]sdk.Content
+	// SayFile makes the simulator's request that has a person send a file, for the
+	// check of fetching it. Nil skips the check.
+	SayFile func(account string) any
+	// Speech is what a plugin with the capability voice is asked to say. The kit
+	// has a text in the format "voice_note".
+	Speech sdk.Speech
+	// SignsTime says that the provider signs the time with its webhooks, so that
+	// an old one must be refused.
+	SignsTime bool
+	// OldSettings has settings of each version before the manifest's, as they were
+	// stored, secrets among them.
+	OldSettings map[uint32]string
 	// Skip has checks that do not apply, "group/check" or a whole "group", and why.
 	Skip map[string]string
-}
-
-// Result is what became of one check.
-type Result struct {
-	Group, Check string
-	// Skipped says why the check was not made; empty if it was.
-	Skipped string
-	// Err is nil if the plugin passed.
-	Err error
-}
-
-// Name is "group/check".
-func (r Result) Name() string { return r.Group + "/" + r.Check }
-
-// Report is what became of all checks, in their order.
-type Report struct {
-	Plugin, Version string
-	Capabilities    []settings.Capability
-	Results         []Result
-}
-
-// Failed lists the checks that the plugin did not pass.
-func (r Report) Failed() []Result {
-	var failed []Result
-	for _, one := range r.Results {
-		if one.Err != nil {
-			failed = append(failed, one)
-		}
-	}
-	return failed
-}
-
-// Print writes the report as a table.
-func (r Report) Print(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, one := range r.Results {
-		state, why := "ok", ""
-		switch {
-		case one.Skipped != "":
-			state, why = "skip", one.Skipped
-		case one.Err != nil:
-			state, why = "FAIL", strings.ReplaceAll(one.Err.Error(), "\n", "; ")
-		}
-		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\n", state, one.Name(), why); err != nil {
-			return err
-		}
-	}
-	return table.Flush()
 }
 
 // Run makes every check a subtest of t, in process if c has a Plugin.
@@ -119,7 +87,7 @@ func Run(t *testing.T, c Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, s)
+	run(t, s, "")
 }
 
 // RunBinary is Run with the program alone, which it builds from the package in
@@ -127,22 +95,50 @@ func Run(t *testing.T, c Config) {
 func RunBinary(t *testing.T, c Config) {
 	t.Helper()
 	c.Plugin, c.Simulator = nil, nil
+	save := ""
 	if c.Folder == "" {
-		folder, err := build(t.Context(), ".", t.TempDir())
-		if err != nil {
-			t.Fatal(err)
+		c.Source = "."
+		if save = os.Getenv(EnvFolder); save != "" {
+			c.Folder = save
+		} else {
+			folder, err := Build(t.Context(), ".", t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Folder = folder
 		}
-		c.Folder = folder
 	}
-	Run(t, c)
+	s, err := open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s, save)
 }
 
-func run(t *testing.T, s *subject) {
+// run makes the checks and saves the report in a folder, unless that is empty.
+func run(t *testing.T, s *subject, save string) {
 	t.Helper()
+	report := s.report()
 	for _, one := range checks {
+		report.Results = append(report.Results, Result{Group: one.group, Check: one.name, Skipped: "not asked for"})
+	}
+	t.Cleanup(func() { // after all subtests
+		var words strings.Builder
+		if report.printMatrix(&words) == nil {
+			t.Log(words.String())
+		}
+		if save == "" {
+			return
+		}
+		if err := report.Save(save); err != nil {
+			t.Error(err)
+		}
+	})
+	for i, one := range checks {
 		t.Run(one.group+"/"+one.name, func(t *testing.T) {
 			t.Parallel()
 			r := s.examine(t.Context(), one)
+			report.Results[i] = r
 			if r.Skipped != "" {
 				t.Skip(r.Skipped)
 			}
@@ -160,7 +156,7 @@ func Examine(ctx context.Context, c Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{Plugin: s.manifest.ID, Version: s.manifest.Version, Capabilities: s.manifest.Capabilities}
+	r := s.report()
 	for _, one := range checks {
 		r.Results = append(r.Results, s.examine(ctx, one))
 	}
@@ -174,6 +170,8 @@ type check struct {
 	needs       []settings.Capability
 	// process says that it takes a process of the plugin's own.
 	process bool
+	// timing is the host's, where its own would take too long.
+	timing host.Timing
 	// alone says that not even a plugin that runs is needed.
 	alone func(*subject) error
 	try   func(context.Context, *world) error
@@ -183,7 +181,10 @@ type check struct {
 var checks = []check{
 	{group: "manifest", name: "contents", alone: manifestContents},
 	{group: "manifest", name: "simulator", alone: manifestSimulator},
+	{group: "source", name: "state", alone: sourceState},
 	{group: "settings", name: "accepted", try: settingsAccepted},
+	{group: "settings", name: "nonsense", try: settingsNonsense},
+	{group: "settings", name: "migrated", try: settingsMigrated},
 	{group: "settings", name: "check", try: settingsCheck},
 	{group: "settings", name: "revision", needs: channel, try: settingsRevision},
 	{group: "webhooks", name: "accepted", needs: webhook, try: webhookAccepted},
@@ -193,6 +194,7 @@ var checks = []check{
 	{group: "webhooks", name: "changed body", needs: webhook, try: webhookBody},
 	{group: "webhooks", name: "other account", needs: webhook, try: webhookOther},
 	{group: "webhooks", name: "again", needs: webhook, try: webhookAgain},
+	{group: "webhooks", name: "stale", needs: webhook, try: webhookStale},
 	{group: "webhooks", name: "kept", needs: webhook, try: webhookKept},
 	{group: "webhooks", name: "garbage", needs: webhook, try: webhookGarbage},
 	{group: "send", name: "contents", needs: channel, try: sendContents},
@@ -203,6 +205,15 @@ var checks = []check{
 	{group: "send", name: "cancelled", needs: channel, try: sendCancelled},
 	{group: "isolation", name: "accounts", needs: channel, try: isolationAccounts},
 	{group: "isolation", name: "secrets", needs: channel, try: isolationSecrets},
+	{group: "streams", name: "speech", needs: voice, try: streamSpeech},
+	{group: "streams", name: "refused", needs: voice, try: streamRefused},
+	{group: "streams", name: "broken", needs: voice, try: streamBroken},
+	{group: "streams", name: "cancelled", needs: voice, try: streamCancelled},
+	{group: "streams", name: "file", needs: media, try: streamFile},
+	{group: "process", name: "start", process: true, try: processStart},
+	{group: "process", name: "hung", needs: channel, process: true, timing: brisk, try: processHung},
+	{group: "process", name: "crash", needs: channel, process: true, timing: brisk, try: processCrash},
+	{group: "process", name: "leak", needs: channel, process: true, try: processLeak},
 	{group: "process", name: "replaced", needs: channel, process: true, try: processReplaced},
 	{group: "process", name: "memory", needs: channel, process: true, try: processMemory},
 }
@@ -210,6 +221,8 @@ var checks = []check{
 var (
 	webhook = []settings.Capability{settings.Webhook}
 	channel = []settings.Capability{settings.Channel, settings.Webhook}
+	voice   = []settings.Capability{settings.Voice}
+	media   = []settings.Capability{settings.Media, settings.Webhook}
 )
 
 func (s *subject) examine(ctx context.Context, c check) Result {
@@ -231,16 +244,32 @@ func (s *subject) examine(ctx context.Context, c check) Result {
 		return r
 	}
 	if c.alone != nil {
-		r.Err = c.alone(s)
+		r.conclude(c.alone(s))
 		return r
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkDeadline)
 	defer cancel()
-	w, err := s.world(ctx)
+	w, err := s.world(ctx, c.timing)
 	if err != nil {
 		r.Err = err
 		return r
 	}
-	r.Err = errors.Join(c.try(ctx, w), w.close())
+	r.conclude(c.try(ctx, w))
+	r.Err = errors.Join(r.Err, w.close())
 	return r
 }
+
+// conclude takes what a check returned.
+func (r *Result) conclude(err error) {
+	if why, ok := errors.AsType[skip](err); ok {
+		r.Skipped = string(why)
+		return
+	}
+	r.Err = err
+}
+
+// skip is what a check returns that finds nothing to try.
+type skip string
+
+// Error implements error.
+func (s skip) Error() string { return string(s) }

@@ -44,10 +44,26 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// good is the configuration of a parrot that does everything right.
+func good() plugintest.Config {
+	return plugintest.Config{
+		Folder: folder, SignsTime: true,
+		SayFile:     func(account string) any { return map[string]string{"to": account, "file": "1"} },
+		OldSettings: map[uint32]string{1: `{"name": "acme", "token": "a-long-token", "signing_key": "a-long-key"}`},
+	}
+}
+
+// bad is that of one that does one thing wrong.
+func bad(defect string) plugintest.Config {
+	c := good()
+	c.Operator = map[string]string{"defect": defect}
+	return c
+}
+
 func TestAGoodPluginPasses(t *testing.T) {
 	t.Parallel()
 
-	plugintest.Run(t, plugintest.Config{Folder: folder})
+	plugintest.Run(t, good())
 }
 
 // TestDefectsAreNoticed runs a plugin that does one thing wrong for each check
@@ -59,7 +75,7 @@ func TestDefectsAreNoticed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			r, err := plugintest.Only(t.Context(), plugintest.Config{Folder: folder, Operator: map[string]string{"defect": name}}, name)
+			r, err := plugintest.Only(t.Context(), bad(name), name)
 			require.NoError(t, err)
 			require.Empty(t, r.Skipped)
 			require.Error(t, r.Err, "the defect is not noticed")
@@ -73,7 +89,7 @@ func TestManifests(t *testing.T) {
 	document, err := os.ReadFile(filepath.Join(folder, "plugin.json"))
 	require.NoError(t, err)
 	for check, spoil := range map[string]func(m map[string]any){
-		"manifest/contents":  func(m map[string]any) { m["content_kinds"] = []string{"text", "location"} },
+		"manifest/contents":  func(m map[string]any) { m["content_kinds"] = []string{"text", "template"} },
 		"manifest/simulator": func(m map[string]any) { m["simulator"] = false },
 	} {
 		t.Run(check, func(t *testing.T) {
@@ -91,7 +107,7 @@ func TestManifests(t *testing.T) {
 			r, err := plugintest.Only(t.Context(), plugintest.Config{Folder: dir}, check)
 			require.NoError(t, err)
 			require.Error(t, r.Err)
-			r, err = plugintest.Only(t.Context(), plugintest.Config{Folder: folder}, check)
+			r, err = plugintest.Only(t.Context(), good(), check)
 			require.NoError(t, err)
 			require.NoError(t, r.Err)
 		})
@@ -104,10 +120,11 @@ func TestReport(t *testing.T) {
 	_, err := plugintest.Examine(t.Context(), plugintest.Config{Folder: t.TempDir()})
 	require.ErrorContains(t, err, "read the manifest (build the plugin first)")
 
-	r, err := plugintest.Examine(t.Context(), plugintest.Config{
-		Folder: folder, Operator: map[string]string{"defect": "webhooks/unsigned"},
-		Skip: map[string]string{"send": "it only listens today", "process": "tested elsewhere", "isolation/accounts": "there is one", "isolation/secrets": "there is one"},
-	})
+	c := bad("webhooks/unsigned")
+	c.Skip = map[string]string{
+		"send": "it only listens today", "process": "tested elsewhere", "streams": "it is hoarse", "isolation/accounts": "there is one", "isolation/secrets": "there is one",
+	}
+	r, err := plugintest.Examine(t.Context(), c)
 	require.NoError(t, err)
 	require.Equal(t, "parrot", r.Plugin)
 	require.Len(t, r.Failed(), 1)
@@ -117,4 +134,47 @@ func TestReport(t *testing.T) {
 	require.Regexp(t, `(?m)^FAIL +webhooks/unsigned +a webhook without its signature is verified$`, out.String())
 	require.Regexp(t, `(?m)^skip +send/contents +it only listens today$`, out.String())
 	require.Regexp(t, `(?m)^ok +webhooks/accepted *$`, out.String())
+	require.Regexp(t, `(?m)^ +webhooks +9 +0 +1$`, out.String())
+	document, err := json.Marshal(r)
+	require.NoError(t, err)
+	require.Contains(t, string(document), `{"check":"webhooks/unsigned","state":"fail","why":"a webhook without its signature is verified"}`)
+	require.Len(t, r.SHA256, 64)
+}
+
+// TestStateIsNoticed shows the kit sources, right and wrong.
+func TestStateIsNoticed(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct{ source, want string }{
+		"none":       {"var form = 3\n\nfunc f() { form := 4; form++; _ = form }", ""},
+		"constants":  {"var words = map[string]int{\"a\": 1}\n\nfunc f(words []int) { words[0] = 2 }", ""},
+		"assigned":   {"var last string\n\nfunc f(s string) { last = s }", "the variable last of the package changes after the start"},
+		"filled":     {"var seen = map[string]bool{}\n\nfunc f(s string) { seen[s] = true }", "the variable seen"},
+		"counted":    {"var calls struct{ n int }\n\nfunc f() { calls.n++ }", "the variable calls"},
+		"emptied":    {"var seen = map[string]bool{}\n\nfunc f() { clear(seen) }", "the variable seen"},
+		"guarded":    {"import \"sync\"\n\nvar cache struct { sync.Mutex; m map[string]int }", "the variable cache of the package is there to be changed"},
+		"in another": {"func f() { other = 2 }", "the variable other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			dir := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\n"+tt.source+"\n"), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "other.go"), []byte("package main\n\nvar other int\n"), 0o600))
+			c := good()
+			c.Source = dir
+			r, err := plugintest.Only(t.Context(), c, "source/state")
+			require.NoError(t, err)
+			if tt.want == "" {
+				require.NoError(t, r.Err)
+				return
+			}
+			require.ErrorContains(t, r.Err, tt.want)
+		})
+	}
+	c := good()
+	c.Source = "internal/parrot"
+	r, err := plugintest.Only(t.Context(), c, "source/state")
+	require.NoError(t, err)
+	require.ErrorContains(t, r.Err, "the variable seen")
 }

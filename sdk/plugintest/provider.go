@@ -45,7 +45,10 @@ func newProvider(simulator string) (*provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the simulator's address: %w", err)
 	}
-	return &provider{proxy: httputil.NewSingleHostReverseProxy(u), gone: make(chan struct{})}, nil
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	// It is the plugin's to tell, and it may have hung up.
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	return &provider{proxy: proxy, gone: make(chan struct{})}, nil
 }
 
 // ServeHTTP implements http.Handler.

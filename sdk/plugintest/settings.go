@@ -2,9 +2,11 @@ package plugintest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -40,6 +42,106 @@ func settingsAccepted(ctx context.Context, w *world) error {
 		return nil
 	})
 	return errors.Join(append(errs, err)...)
+}
+
+// settingsNonsense: settings that fit the schema and mean nothing are no reason
+// to crash, and what is said of them names settings that there are.
+func settingsNonsense(ctx context.Context, w *world) error {
+	a, err := w.account(ctx, "acme")
+	if err != nil {
+		return err
+	}
+	whole, err := settings.Merge(a.installation.GetSettingsJson(), a.installation.GetSecrets())
+	if err != nil {
+		return err
+	}
+	var good map[string]any
+	if err := json.Unmarshal(whole, &good); err != nil {
+		return err
+	}
+	var errs []error
+	for name, value := range good {
+		if _, ok := value.(string); !ok {
+			continue
+		}
+		for _, nonsense := range []string{"x", "\u202e💥", "' or 1=1 --", "https://[::1", strings.Repeat("9", 40)} {
+			good[name] = nonsense
+			errs = append(errs, w.nonsense(ctx, a, good, name))
+		}
+		good[name] = value
+	}
+	return errors.Join(errs...)
+}
+
+// nonsense has the plugin look at settings.
+func (w *world) nonsense(ctx context.Context, a *account, values map[string]any, name string) error {
+	document, err := json.Marshal(values)
+	if err != nil {
+		return err
+	}
+	if len(w.schema.Validate(document)) > 0 {
+		return nil // the host does not even ask
+	}
+	split, err := w.schema.Split(document)
+	if err != nil {
+		return err
+	}
+	i := proto.CloneOf(a.installation)
+	i.SettingsJson, i.Secrets = split.Settings, split.Secrets
+	return w.call(ctx, func(c *host.Clients) error {
+		r, err := c.Provider.ValidateSettings(ctx, &pluginv1.ValidateSettingsRequest{Installation: i})
+		if err != nil {
+			return fmt.Errorf("validate settings with %s %q: %w", name, values[name], err)
+		}
+		for _, d := range r.GetDiagnostics() {
+			if head, _, _ := strings.Cut(strings.TrimPrefix(d.GetPointer(), "/"), "/"); d.GetPointer() != "" && !w.setting(head) {
+				return fmt.Errorf("a diagnostic is about %s, which is no setting: nobody would see it", d.GetPointer())
+			}
+		}
+		return nil
+	})
+}
+
+// setting reports whether the form has one of that name at its top.
+func (w *world) setting(name string) bool {
+	var m struct {
+		Schema struct {
+			Properties map[string]json.RawMessage `json:"properties"`
+		} `json:"settings_schema"`
+	}
+	return json.Unmarshal(w.document, &m) == nil && m.Schema.Properties[name] != nil
+}
+
+// settingsMigrated: settings of each older version become ones of the present.
+func settingsMigrated(ctx context.Context, w *world) error {
+	if w.manifest.SettingsVersion <= 1 {
+		return skip("there is one version of the settings")
+	}
+	var errs []error
+	for v := uint32(1); v < w.manifest.SettingsVersion; v++ {
+		old, ok := w.OldSettings[v]
+		if !ok {
+			errs = append(errs, fmt.Errorf("OldSettings has no example of version %d", v))
+			continue
+		}
+		split, err := w.schema.Split([]byte(old))
+		if err != nil {
+			split = settings.Document{Settings: []byte(old)}
+		}
+		i := &pluginv1.Installation{TenantId: tenantOf("acme"), InstallationId: installationOf("acme"), Revision: 1, SettingsVersion: v,
+			SettingsJson: split.Settings, Secrets: split.Secrets}
+		errs = append(errs, w.call(ctx, func(c *host.Clients) error {
+			r, err := c.Provider.MigrateSettings(ctx, &pluginv1.MigrateSettingsRequest{Installation: i, ToVersion: w.manifest.SettingsVersion})
+			if err != nil {
+				return fmt.Errorf("migrate settings of version %d: %w", v, err)
+			}
+			for _, d := range r.GetDiagnostics() {
+				return fmt.Errorf("settings of version %d, migrated, do not fit the schema: %s: %s", v, d.GetPointer(), d.GetSummary())
+			}
+			return nil
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // settingsCheck: a deep check says yes to an account that works, confirms its

@@ -1,14 +1,13 @@
 package plugintest
 
 import (
-	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/stratohub/strato/sdk"
@@ -22,6 +21,7 @@ type subject struct {
 	document []byte // the manifest's
 	schema   *settings.Schema
 	binary   string // empty in process
+	sum      string // its digest
 }
 
 func open(c Config) (*subject, error) {
@@ -44,12 +44,20 @@ func open(c Config) (*subject, error) {
 	if s.Say == nil {
 		s.Say = func(account, text string) any { return map[string]string{"to": account, "text": text} }
 	}
+	if s.Speech.Text == "" {
+		s.Speech.Text = "Hola, Ana. Te espero mañana a las seis en la puerta del edificio."
+	}
+	if s.Speech.Format == "" {
+		s.Speech.Format = "voice_note"
+	}
 	s.Contents = maps.Clone(c.Contents)
 	if s.Contents == nil {
 		s.Contents = map[string]sdk.Content{}
 	}
-	if s.Contents["text"] == nil {
-		s.Contents["text"] = sdk.Text{Body: "Hola, ¿cómo estás? 👋"}
+	for kind, example := range examples {
+		if s.Contents[kind] == nil {
+			s.Contents[kind] = example
+		}
 	}
 	return s, nil
 }
@@ -63,10 +71,18 @@ func (s *subject) openFolder() error {
 	if s.document, err = os.ReadFile(filepath.Join(folder, "plugin.json")); err != nil {
 		return fmt.Errorf("read the manifest (build the plugin first): %w", err)
 	}
-	if _, err := os.Stat(s.binary); err != nil {
+	program, err := os.ReadFile(s.binary)
+	if err != nil {
 		return fmt.Errorf("find the program (build the plugin first): %w", err)
 	}
+	sum := sha256.Sum256(program)
+	s.sum = hex.EncodeToString(sum[:])
 	return nil
+}
+
+// report is one without results.
+func (s *subject) report() Report {
+	return Report{Plugin: s.manifest.ID, Version: s.manifest.Version, Capabilities: s.manifest.Capabilities, SHA256: s.sum}
 }
 
 func (s *subject) openPlugin() error {
@@ -82,39 +98,23 @@ func (s *subject) openPlugin() error {
 	return nil
 }
 
-// build makes a folder like those of bin/plugins below dir, of the plugin whose
-// source is in a folder.
-func build(ctx context.Context, source, dir string) (string, error) {
-	document, err := os.ReadFile(filepath.Join(source, "plugin.json"))
-	if err != nil {
-		return "", fmt.Errorf("read the manifest: %w", err)
-	}
-	var m struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(document, &m); err != nil || m.ID == "" || filepath.Base(m.ID) != m.ID {
-		return "", fmt.Errorf("plugin.json is no manifest: %w", err)
-	}
-	folder := filepath.Join(dir, m.ID)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", err
-	}
-	binary, err := filepath.Abs(filepath.Join(folder, m.ID))
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
-	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the plugin: %w\n%s", err, out)
-	}
-	// The program knows the whole manifest; the file may leave the schema to a struct.
-	cmd = exec.CommandContext(ctx, binary, "manifest", filepath.Join(folder, "plugin.json"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("write the manifest: %w\n%s", err, out)
-	}
-	return folder, nil
+// examples of what can be sent by every provider that can send it. A template is
+// not among them: each account has its own.
+var examples = map[string]sdk.Content{
+	"text": sdk.Text{Body: "Hola, ¿cómo estás? 👋"},
+	"media": sdk.Media{
+		Kind: sdk.MediaImage, Ref: sdk.MediaRef{URL: "https://example.com/frente.jpg", MIMEType: "image/jpeg"}, Caption: "El frente",
+	},
+	"interactive": sdk.Interactive{
+		Body: "¿Cuándo lo visitás?", Buttons: []sdk.Button{{ID: "hoy", Title: "Hoy"}, {ID: "sabado", Title: "El sábado"}}, Fallback: "¿Hoy o el sábado?",
+	},
+	"cards": sdk.Cards{
+		Cards:    []sdk.Card{{Title: "Palermo", Subtitle: "3 ambientes", Image: &sdk.MediaRef{URL: "https://example.com/frente.jpg"}}},
+		Fallback: "Palermo, 3 ambientes",
+	},
+	"location": sdk.Location{Latitude: -34.5889, Longitude: -58.4306, Name: "Palermo"},
+	"reaction": sdk.Reaction{Emoji: "👍"},
+	"contacts": sdk.ContactCards{Cards: []sdk.ContactCard{{Name: "Ana Paz", Phones: []string{"+5491150550100"}}}},
 }
 
 func manifestContents(s *subject) error {

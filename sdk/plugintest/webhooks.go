@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
@@ -229,6 +231,21 @@ func webhookAgain(ctx context.Context, w *world) error {
 		}
 	}
 	return nil
+}
+
+// webhookStale: where the provider signs the time, a webhook that comes days
+// later is somebody's who kept it. The time that counts is that of its coming.
+func webhookStale(ctx context.Context, w *world) error {
+	if !w.SignsTime {
+		return skip("Config.SignsTime is not set")
+	}
+	a, r, err := w.heard(ctx)
+	if err != nil {
+		return err
+	}
+	return w.refuses(ctx, a, r, "that came two days after it was signed", func(d *pluginv1.WebhookDelivery) {
+		d.Request.ReceivedAt = timestamppb.New(d.GetRequest().GetReceivedAt().AsTime().Add(48 * time.Hour))
+	})
 }
 
 // webhookKept: a webhook that the core kept while the plugin was away is verified

@@ -41,8 +41,9 @@ type world struct {
 }
 
 // world starts everything but the plugin, which starts with its first call.
-func (s *subject) world(ctx context.Context) (_ *world, err error) {
-	w := &world{subject: s, log: &transcript{}, inlet: newInlet()}
+func (s *subject) world(ctx context.Context, timing host.Timing) (_ *world, err error) {
+	copied := *s // a check may change what it needs
+	w := &world{subject: &copied, log: &transcript{}, inlet: newInlet()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
@@ -73,7 +74,7 @@ func (s *subject) world(ctx context.Context) (_ *world, err error) {
 		return nil, err
 	}
 	w.host, err = host.New(host.Config{
-		Dir: plugins, Dev: served != nil, Reattach: served, RuntimeDir: filepath.Join(dir, "run"), NodeID: "plugintest", HostVersion: "plugintest", LogLevel: "debug",
+		Dir: plugins, Dev: served != nil, Reattach: served, RuntimeDir: filepath.Join(dir, "run"), NodeID: "plugintest", HostVersion: "plugintest", LogLevel: "debug", Timing: timing,
 		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		OnExit: func(i host.Incident) {
 			w.mu.Lock()

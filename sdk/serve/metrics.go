@@ -17,7 +17,7 @@ var (
 	metricForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,99}$`)
 	// ours are the SDK's own metrics.
 	ours = []string{"instances", "calls_in_flight", "instances_built_total", "instance_failures_total",
-		"instances_evicted_total", "late_revisions_total", "series_dropped_total"}
+		"instances_evicted_total", "late_revisions_total", "series_dropped_total", "goroutines"}
 )
 
 // Metrics are a plugin's own counters and gauges, which the core collects, puts

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -192,6 +193,7 @@ func (s *server[T]) CollectMetrics(context.Context, *pluginv1.CollectMetricsRequ
 	}{
 		{"instances", "gauge", uint64(n)},
 		{"calls_in_flight", "gauge", uint64(s.othersInFlight())},
+		{"goroutines", "gauge", uint64(runtime.NumGoroutine())}, //nolint:gosec // never negative
 		{"instances_built_total", "counter", c.Built},
 		{"instance_failures_total", "counter", c.Failed},
 		{"instances_evicted_total", "counter", c.Evicted},

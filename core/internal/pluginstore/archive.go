@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ const (
 	manifestFile  = "plugin.json"
 	sumsFile      = "SHA256SUMS"
 	signatureFile = "SHA256SUMS.sig"
+	// reportFile is what the conformance kit wrote of this very binary.
+	reportFile = "conformance.json"
 )
 
 // maxFile bounds a file of a release.
@@ -77,7 +80,8 @@ func ReadKey(path string) (ed25519.PrivateKey, error) {
 }
 
 // Pack writes the release in a folder as an archive: the manifest, the binary,
-// their digests, and the digests' signature. A nil key signs nothing.
+// the conformance kit's report of it if there is one, their digests, and the
+// digests' signature. A nil key signs nothing.
 func Pack(folder string, key ed25519.PrivateKey, to io.Writer) (host.Release, error) {
 	r, err := look(folder)
 	if err != nil {
@@ -87,13 +91,24 @@ func Pack(folder string, key ed25519.PrivateKey, to io.Writer) (host.Release, er
 	if err != nil {
 		return r, err
 	}
-	sums := sumsOf(map[string][]byte{manifestFile: r.ManifestJSON, r.Name: binary})
+	contents := map[string][]byte{manifestFile: r.ManifestJSON, r.Name: binary}
+	report, err := reportOf(folder, r)
+	if err != nil {
+		return r, err
+	}
+	if report != nil {
+		contents[reportFile] = report
+	}
+	sums := sumsOf(contents)
 	type file struct {
 		name string
 		mode int64
 		data []byte
 	}
 	files := []file{{manifestFile, 0o444, r.ManifestJSON}, {r.Name, 0o555, binary}, {sumsFile, 0o444, sums}}
+	if report != nil {
+		files = append(files, file{reportFile, 0o444, report})
+	}
 	if key != nil {
 		signature := base64.StdEncoding.EncodeToString(ed25519.Sign(key, sums)) + "\n"
 		files = append(files, file{signatureFile, 0o444, []byte(signature)})
@@ -114,6 +129,25 @@ func Pack(folder string, key ed25519.PrivateKey, to io.Writer) (host.Release, er
 		return r, fmt.Errorf("pack plugin %s: %w", r.Name, err)
 	}
 	return r, nil
+}
+
+// reportOf reads the kit's report of a release, nil if there is none or it is of
+// another binary.
+func reportOf(folder string, r host.Release) ([]byte, error) {
+	document, err := os.ReadFile(filepath.Join(folder, reportFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var of struct {
+		SHA256 string `json:"sha256"`
+	}
+	if json.Unmarshal(document, &of) != nil || of.SHA256 != r.SHA256 {
+		return nil, nil
+	}
+	return document, nil
 }
 
 // sumsOf lists digests as sha256sum does.
@@ -173,7 +207,7 @@ func unpack(from, into string) error {
 		if err != nil {
 			return fmt.Errorf("%s is no archive of a plugin: %w", from, err)
 		}
-		if h.Typeflag != tar.TypeReg || h.Name != filepath.Base(h.Name) || strings.HasPrefix(h.Name, ".") || count >= 4 {
+		if h.Typeflag != tar.TypeReg || h.Name != filepath.Base(h.Name) || strings.HasPrefix(h.Name, ".") || count >= 5 {
 			return fmt.Errorf("%s holds %q, which is no part of a plugin", from, h.Name)
 		}
 		if err := write(filepath.Join(into, h.Name), in); err != nil { //nolint:gosec // the name has no folder, see above
@@ -187,9 +221,9 @@ func copyFolder(from, into string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{manifestFile, r.Name, sumsFile, signatureFile} {
+	for _, name := range []string{manifestFile, r.Name, reportFile, sumsFile, signatureFile} {
 		f, err := os.Open(filepath.Join(from, name))
-		if errors.Is(err, os.ErrNotExist) && (name == sumsFile || name == signatureFile) {
+		if errors.Is(err, os.ErrNotExist) && (name == reportFile || name == sumsFile || name == signatureFile) {
 			continue
 		}
 		if err != nil {
@@ -208,7 +242,7 @@ func copyFolder(from, into string) error {
 // of the files that are only read.
 func write(path string, from io.Reader) error {
 	mode := os.FileMode(0o444)
-	if base := filepath.Base(path); base != manifestFile && base != sumsFile && base != signatureFile {
+	if base := filepath.Base(path); base != manifestFile && base != reportFile && base != sumsFile && base != signatureFile {
 		mode = 0o555
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)

@@ -124,7 +124,15 @@ func signer(folder string, r host.Release, trust Trust) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if string(sums) != string(sumsOf(map[string][]byte{manifestFile: r.ManifestJSON, r.Name: binary})) {
+	contents := map[string][]byte{manifestFile: r.ManifestJSON, r.Name: binary}
+	report, err := os.ReadFile(filepath.Join(folder, reportFile))
+	switch {
+	case err == nil:
+		contents[reportFile] = report
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	if string(sums) != string(sumsOf(contents)) {
 		return "", errors.New("its files are not those of its " + sumsFile)
 	}
 	text, err := os.ReadFile(filepath.Join(folder, signatureFile))

@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/stratohub/strato/sdk"
@@ -28,7 +30,41 @@ import (
 var manifest []byte
 
 func main() {
-	serve.Main(serve.Plugin[*parrot]{Manifest: manifest, New: newParrot, Simulate: simulate})
+	serve.Main(serve.Plugin[*parrot]{Manifest: manifest, New: newParrot, Start: start, Migrate: migrate, Simulate: simulate})
+}
+
+// start does nothing, unless it is to be wrong.
+func start(ctx context.Context, env serve.Env) error {
+	seen.Lock()
+	seen.defect = env.Operator["defect"]
+	seen.Unlock()
+	switch env.Operator["defect"] {
+	case "process/start":
+		<-time.After(3 * time.Second)
+	case "process/hung": // what was locked before is never unlocked
+		resp, err := env.HTTP.Call(ctx, httpx.Request{Method: http.MethodPost, URL: env.Operator["base_url"] + lockPath})
+		if err != nil || !resp.OK() {
+			return errors.New("somebody has the lock")
+		}
+	case "process/crash":
+		signal.Ignore(syscall.SIGQUIT)
+	}
+	return nil
+}
+
+// migrate knows version 1, in which the account was a name.
+func migrate(_ context.Context, i sdk.Installation) ([]byte, map[string]string, error) {
+	var old struct{ Name string }
+	if err := json.Unmarshal(i.Settings, &old); err != nil {
+		return nil, nil, err
+	}
+	seen.Lock()
+	defer seen.Unlock()
+	if seen.defect == "settings/migrated" {
+		return i.Settings, i.Secrets, nil
+	}
+	document, err := json.Marshal(map[string]string{"account": old.Name})
+	return document, i.Secrets, err
 }
 
 // parrot serves one installation.
@@ -49,11 +85,15 @@ var seen struct {
 	keys       []string
 	last       string
 	signatures []string
+	defect     string
 	hoard      [][]byte
 }
 
 func newParrot(_ context.Context, i sdk.Installation, env serve.Env) (*parrot, error) {
 	p := &parrot{id: i.ID, env: env, defect: env.Operator["defect"]}
+	if p.defect == "process/leak" {
+		go func() { select {} }()
+	}
 	if err := settings.Decode(i, p); err != nil {
 		return nil, err
 	}
@@ -92,6 +132,9 @@ func (p *parrot) Validate(context.Context) ([]sdk.Diagnostic, []sdk.RouteKey) {
 	if p.defect == "settings/accepted" {
 		found = []sdk.Diagnostic{{Severity: sdk.SeverityError, Pointer: "/account", Summary: "no account is good enough"}}
 	}
+	if p.defect == "settings/nonsense" && len(p.Account) == 1 {
+		found = []sdk.Diagnostic{{Severity: sdk.SeverityError, Pointer: "/acount", Summary: "no account is that short"}}
+	}
 	return found, p.keys()
 }
 
@@ -112,6 +155,7 @@ func (p *parrot) Check(ctx context.Context, _ bool) (sdk.CheckResult, error) {
 // message is one on the provider's wire, in both directions.
 type message struct {
 	ID      string `json:"id"`
+	File    string `json:"file,omitempty"`
 	Account string `json:"account"`
 	Person  string `json:"person"`
 	Text    string `json:"text"`
@@ -130,6 +174,9 @@ func (p *parrot) HandleWebhook(_ context.Context, w sdk.Webhook) (sdk.WebhookRes
 		}
 		return sdk.WebhookResult{Verified: true}, failure.New(failure.Malformed, "the body is not a message")
 	}
+	if at := time.Unix(m.At, 0); w.Request.ReceivedAt.Sub(at) > 30*time.Minute && p.defect != "webhooks/stale" {
+		return sdk.WebhookResult{}, nil
+	}
 	if p.defect == "process/memory" {
 		seen.Lock()
 		seen.hoard = append(seen.hoard, make([]byte, 1<<20))
@@ -138,10 +185,14 @@ func (p *parrot) HandleWebhook(_ context.Context, w sdk.Webhook) (sdk.WebhookRes
 		}
 		seen.Unlock()
 	}
+	var content sdk.Content = sdk.Text{Body: m.Text}
+	if m.File != "" {
+		content = sdk.Media{Kind: sdk.MediaImage, Ref: sdk.MediaRef{ProviderID: m.File, MIMEType: "image/png"}}
+	}
 	e := sdk.Event{
 		DedupeKey: "message:" + m.ID, OccurredAt: time.Unix(m.At, 0), RouteKeys: p.keys(), OrderingKey: m.Person,
 		Payload: sdk.InboundMessage{
-			ProviderMessageID: m.ID, From: sdk.Party{Addresses: []sdk.Address{{Kind: "person", Value: m.Person}}}, Content: sdk.Text{Body: m.Text},
+			ProviderMessageID: m.ID, From: sdk.Party{Addresses: []sdk.Address{{Kind: "person", Value: m.Person}}}, Content: content,
 		},
 	}
 	switch p.defect {

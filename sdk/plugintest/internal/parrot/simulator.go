@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stratohub/strato/sdk/simulator"
@@ -18,6 +19,9 @@ import (
 
 // signature is the header of a webhook's HMAC-SHA256, in hexadecimal.
 const signature = "X-Parrot-Signature"
+
+// lockPath is taken by the first who asks.
+const lockPath = "/lock"
 
 func simulate(words []string) int {
 	return simulator.Program{
@@ -31,6 +35,8 @@ type provider struct {
 	simulator.Switches[struct{}]
 	scheduler *simulator.Scheduler
 	sender    *simulator.Sender
+
+	locked atomic.Bool
 
 	mu       sync.Mutex
 	hooks    map[string]string // addresses of webhooks by account
@@ -63,13 +69,13 @@ func (p *provider) Account(r simulator.AccountRequest) (simulator.Account, error
 
 // Say implements simulator.Provider.
 func (p *provider) Say(ctx context.Context, request json.RawMessage) (simulator.Said, error) {
-	var say struct{ To, Text string }
+	var say struct{ To, Text, File string }
 	if err := json.Unmarshal(request, &say); err != nil {
 		return simulator.Said{}, simulator.Refuse(http.StatusBadRequest, "the request is not JSON")
 	}
 	p.mu.Lock()
 	p.next++
-	m := message{ID: "m" + strconv.Itoa(p.next), Account: say.To, Person: "ana", Text: say.Text, At: time.Now().Unix()}
+	m := message{ID: "m" + strconv.Itoa(p.next), Account: say.To, Person: "ana", Text: say.Text, File: say.File, At: time.Now().Unix()}
 	p.mu.Unlock()
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -113,6 +119,12 @@ func (p *provider) Close() error {
 
 // ServeHTTP is the provider's API.
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == lockPath {
+		if p.locked.Swap(true) {
+			w.WriteHeader(http.StatusConflict)
+		}
+		return
+	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,6 +136,10 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if owner == "" {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
+		return
+	}
+	if r.Method == http.MethodGet && r.URL.Path != "/account" {
+		_, _ = w.Write(bytes.Repeat([]byte("squawk "), 4<<10)) // the client may have gone
 		return
 	}
 	var m message
