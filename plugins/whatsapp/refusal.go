@@ -141,6 +141,7 @@ func refuse(e graphBody, status, attempt int) *failure.Failure {
 	}
 	switch {
 	case e.Code == "131056":
+		f.Limit = "pair"
 		for range min(max(attempt, 1), maxPairTries) - 1 {
 			f.RetryAfter *= 4
 		}

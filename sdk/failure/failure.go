@@ -85,6 +85,10 @@ type Failure struct {
 	ProviderCode, TraceID string
 	// HTTPStatus of the provider's answer; 0 if there was none.
 	HTTPStatus int
+	// Limit is the manifest's name of the rate limit that the provider enforced,
+	// of [RateLimited]. The core then keeps back what falls under it, else what
+	// falls under the widest that applies to the call.
+	Limit string
 }
 
 // New returns a failure with words for the tenant.

@@ -434,7 +434,10 @@ type Failure struct {
 	// The provider's trace id, to quote to its support.
 	ProviderTraceId string `protobuf:"bytes,7,opt,name=provider_trace_id,json=providerTraceId,proto3" json:"provider_trace_id,omitempty"`
 	// HTTP status of the provider's answer; 0 when there was none.
-	HttpStatus    uint32 `protobuf:"varint,8,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
+	HttpStatus uint32 `protobuf:"varint,8,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
+	// Of RATE_LIMITED: the name in the manifest of the rate limit that the provider
+	// enforced; empty when that is not known.
+	Limit         string `protobuf:"bytes,9,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -523,6 +526,13 @@ func (x *Failure) GetHttpStatus() uint32 {
 		return x.HttpStatus
 	}
 	return 0
+}
+
+func (x *Failure) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
 }
 
 // Diagnostic is a finding about one field of the settings.
@@ -1152,7 +1162,7 @@ const file_strato_plugin_v1_common_proto_rawDesc = "" +
 	" \x01(\tR\x06locale\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe8\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfe\x02\n" +
 	"\aFailure\x121\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1d.strato.plugin.v1.FailureCodeR\x04code\x123\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x19.strato.plugin.v1.OutcomeR\aoutcome\x12-\n" +
@@ -1163,7 +1173,8 @@ const file_strato_plugin_v1_common_proto_rawDesc = "" +
 	"\rprovider_code\x18\x06 \x01(\tR\fproviderCode\x12*\n" +
 	"\x11provider_trace_id\x18\a \x01(\tR\x0fproviderTraceId\x12\x1f\n" +
 	"\vhttp_status\x18\b \x01(\rR\n" +
-	"httpStatus\"\x90\x01\n" +
+	"httpStatus\x12\x14\n" +
+	"\x05limit\x18\t \x01(\tR\x05limit\"\x90\x01\n" +
 	"\n" +
 	"Diagnostic\x126\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1a.strato.plugin.v1.SeverityR\bseverity\x12\x18\n" +

@@ -56,9 +56,11 @@ type Manifest struct {
 	// "buttons" or "list". What is not bounded here is left to the provider.
 	ContentLimits map[string]ContentLimit `json:"content_limits,omitempty"`
 	// Egress are the hosts the plugin may reach.
-	Egress     []string      `json:"egress"`
-	RateLimits []RateLimit   `json:"rate_limits"`
-	Webhook    WebhookPolicy `json:"webhook"`
+	Egress     []string    `json:"egress"`
+	RateLimits []RateLimit `json:"rate_limits"`
+	// Concurrency is how many calls of one tenant the plugin takes at once.
+	Concurrency Concurrency   `json:"concurrency"`
+	Webhook     WebhookPolicy `json:"webhook"`
 	// RetryUnknown says what the core does with a message of unknown outcome
 	// that no status explained: "never" or "once". Empty means never.
 	RetryUnknown string `json:"retry_unknown"`
@@ -95,6 +97,15 @@ type RateLimit struct {
 	Scope []string `json:"scope"`
 	// Methods are "Send", "Send.template" and the like.
 	Methods []string `json:"methods"`
+}
+
+// Concurrency is how many calls of one tenant a plugin takes at once; the
+// operator may say otherwise. Zeros are the core's defaults: 8 webhooks, 8 sends,
+// 4 streams.
+type Concurrency struct {
+	Webhooks int `json:"webhooks"`
+	Sends    int `json:"sends"`
+	Streams  int `json:"streams"`
 }
 
 // WebhookPolicy says how the core answers while the plugin cannot.
@@ -179,6 +190,8 @@ func (m *Manifest) faults() []error {
 		fault(l.PerSecond < 0 || l.Burst < 0 || l.MaxConcurrency < 0, "rate limit %q is negative", l.Name)
 		fault(l.PerSecond == 0 && l.MaxConcurrency == 0, "rate limit %q limits nothing", l.Name)
 	}
+	c := m.Concurrency
+	fault(min(c.Webhooks, c.Sends, c.Streams) < 0 || max(c.Webhooks, c.Sends, c.Streams) > 128, "concurrency must be from 0 to 128")
 	fault(m.RetryUnknown != "never" && m.RetryUnknown != "once", "retry_unknown %q must be never or once", m.RetryUnknown)
 	s := m.Webhook.SpoolResponse.Status
 	fault(s < 200 || s > 299, "webhook.spool_response.status %d must be of the 200s", s)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stratohub/strato/core/internal/admission"
 	"github.com/stratohub/strato/core/internal/auth"
 	"github.com/stratohub/strato/core/internal/cache"
 	"github.com/stratohub/strato/core/internal/config"
@@ -176,6 +177,10 @@ func (p *parts) startPlugins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	overrides, err := admission.ReadOverrides(p.Config.PluginLimits)
+	if err != nil {
+		return fmt.Errorf("STRATO_PLUGIN_LIMITS: %w", err)
+	}
 	uid, gid, err := p.Config.PluginAccount()
 	if err != nil {
 		return err
@@ -224,11 +229,26 @@ func (p *parts) startPlugins(ctx context.Context) error {
 		log.WarnContext(ctx, "plugins are not as they are pinned", "error", err)
 	}
 	p.run(watcher.Run)
-	p.registry = pluginhost.New(h)
+	p.registry = pluginhost.New(h, admission.New(overrides, pluginhost.Admissions(p.metrics)))
+	p.checkLimits(ctx, overrides)
 	p.later(func(context.Context) error { p.registry.Close(); return nil })
 	p.webhooks.Registry = p.registry
 	p.run(func(ctx context.Context) { p.registry.Mend(ctx, log) })
 	return nil
+}
+
+// checkLimits warns of the operator's limits that limit nothing.
+func (p *parts) checkLimits(ctx context.Context, overrides admission.Overrides) {
+	for name := range overrides {
+		release, err := p.registry.Known(name)
+		if err != nil {
+			p.log.WarnContext(ctx, "STRATO_PLUGIN_LIMITS names a plugin that is not there", "plugin", name)
+			continue
+		}
+		if unknown := overrides.Unknown(release.Manifest); len(unknown) > 0 {
+			p.log.WarnContext(ctx, "STRATO_PLUGIN_LIMITS names rate limits that the plugin does not have", "plugin", name, "limits", unknown)
+		}
+	}
 }
 
 // listenForPlugins opens the connection on which commands and other nodes tell

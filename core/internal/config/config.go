@@ -52,6 +52,7 @@ type Config struct {
 	PluginKeys     string `env:"PLUGIN_KEYS" help:"Keys of whom plugins are accepted from, as name:base64,name:base64 of Ed25519 public keys."`
 	PluginUnsigned bool   `env:"PLUGIN_UNSIGNED" help:"Whether plugins that nobody signed may be installed. For development only."`
 	PluginSettings string `env:"PLUGIN_SETTINGS" help:"Path of a JSON file with the operator's settings for plugins: {\"plugin\":{\"key\":\"value\"}}."`
+	PluginLimits   string `env:"PLUGIN_LIMITS" help:"Path of a JSON file with the operator's limits for calls of plugins: {\"plugin\":{\"sends\":24,\"rates\":{\"name\":{\"per_second\":10}}}}."`
 	PluginUser     string `env:"PLUGIN_USER" help:"User, by name or number, that plugins run as where Strato runs as root. Empty is Strato's own."`
 	PluginCgroup   string `env:"PLUGIN_CGROUP" help:"Folder of a delegated cgroup v2 without processes of its own; plugins get groups below it. Empty uses none."`
 

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratohub/strato/core/internal/admission"
 	"github.com/stratohub/strato/core/internal/hostservice"
 	"github.com/stratohub/strato/core/internal/ingress"
 	"github.com/stratohub/strato/core/internal/installation"
@@ -45,6 +46,8 @@ type World struct {
 	Registry     *pluginhost.Registry
 	Directory    *installation.Directory
 	Configurator *pluginhost.Configurator
+	// Limits are the operator's. Change them before the first call of a plugin.
+	Limits admission.Overrides
 	// Log holds what was logged, by the core's side and by the plugins.
 	Log *Log
 
@@ -68,7 +71,7 @@ func New(t testing.TB, timing host.Timing) *World {
 // On is [New] around an agency of the caller's.
 func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timing) *World {
 	t.Helper()
-	w := &World{Pool: pool, Agency: agency, Log: &Log{}}
+	w := &World{Pool: pool, Agency: agency, Log: &Log{}, Limits: admission.Overrides{}}
 	dir := plugins(t)
 	runtime, err := os.MkdirTemp("", "st") // sockets have short paths
 	require.NoError(t, err)
@@ -100,7 +103,7 @@ func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timin
 		defer cancel()
 		require.NoError(t, h.Stop(ctx))
 	})
-	w.host, w.Registry = h, pluginhost.New(h)
+	w.host, w.Registry = h, pluginhost.New(h, admission.New(w.Limits, admission.Observer{}))
 	t.Cleanup(w.Registry.Close)
 	w.Configurator = &pluginhost.Configurator{
 		Pool: w.Pool, Directory: w.Directory, Registry: w.Registry,

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stratohub/strato/core/internal/contact"
 	"github.com/stratohub/strato/core/internal/conversation"
+	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/core/internal/pluginhost"
 	"github.com/stratohub/strato/core/internal/postgres"
@@ -57,20 +59,27 @@ type Outbox struct {
 	changed func(context.Context, installation.Target)
 	log     *slog.Logger
 	sent    *telemetry.Counter
+	share   *share
 }
 
 // New returns an outbox and registers its metrics.
 func New(pool *tenant.Pool, d *installation.Directory, r *pluginhost.Registry, changed func(context.Context, installation.Target), m *telemetry.Metrics, log *slog.Logger) *Outbox {
 	return &Outbox{
-		pool: pool, directory: d, registry: r, changed: changed, log: log,
+		pool: pool, directory: d, registry: r, changed: changed, log: log, share: newShare(tenantWorkers),
 		sent: m.Tenants.NewCounter(m.Registry, prometheus.CounterOpts{
 			Name: "strato_tenant_sends_total", Help: "Attempts to send a message, by tenant, plugin and outcome: sent, postponed, failed, unknown.",
 		}, "plugin", "outcome"),
 	}
 }
 
-// Work sends what waits in a conversation, one message after another.
+// Work sends what waits in a conversation, one message after another. While its
+// tenant has as many workers as it may, it lets other tenants' jobs go first.
 func (o *Outbox) Work(ctx context.Context, job *queue.Job[conversation.Deliver]) error {
+	leave, ok := o.share.enter(job.Args.Tenant)
+	if !ok {
+		return queue.Snooze(behind + time.Duration(rand.Int64N(int64(behind)))) //nolint:gosec // spreads load
+	}
+	defer leave()
 	began := time.Now()
 	for range perJob {
 		more, err := o.next(ctx, job.Args.Tenant, job.Args.Conversation)
@@ -147,6 +156,9 @@ func (o *Outbox) attempt(ctx context.Context, t tenant.ID, d *conversation.Dispa
 	}
 	resp, err := o.registry.Send(ctx, live, request(d, o.registry.ContentKinds(live.Plugin)))
 	if err != nil {
+		if errors.Is(err, pluginhost.ErrBusy) { // as it should be, and counted in the metrics
+			return o.postpone(d, live.Plugin, fault.Of(err).RetryAfter, false)
+		}
 		o.log.WarnContext(ctx, "send got no answer", "tenant", t, "plugin", live.Plugin, "message", d.Message.ID, "error", err)
 		if pluginhost.NeverLeft(err) {
 			return o.postpone(d, live.Plugin, pausedFor, false)

@@ -12,17 +12,21 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratohub/strato/core/internal/admission"
 	"github.com/stratohub/strato/core/internal/contact"
 	"github.com/stratohub/strato/core/internal/conversation"
 	"github.com/stratohub/strato/core/internal/dbtest"
+	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/hosttest"
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/core/internal/outbox"
+	"github.com/stratohub/strato/core/internal/pluginhost"
 	"github.com/stratohub/strato/core/internal/queue"
 	"github.com/stratohub/strato/core/internal/telemetry"
 	"github.com/stratohub/strato/core/internal/tenant"
 	"github.com/stratohub/strato/core/internal/tenanttest"
 	"github.com/stratohub/strato/sdk/host"
+	"github.com/stratohub/strato/sdk/pluginv1"
 	"github.com/stratohub/strato/sdk/simulator"
 )
 
@@ -45,7 +49,14 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	return setupWith(t, admission.Override{})
+}
+
+// setupWith has the operator's limits for the provider's plugin.
+func setupWith(t *testing.T, limits admission.Override) *bundle {
+	t.Helper()
 	b := &bundle{World: hosttest.New(t, host.Timing{}), user: uuid.New()}
+	b.Limits[hosttest.Provider] = limits
 	sink := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(sink.Close)
 	b.target = b.Connect(t, "acme", sink.URL)
@@ -216,11 +227,64 @@ func TestWork(t *testing.T) {
 				require.Equal(t, before+1, b.deliverJobs(t), "somebody comes back for it")
 				require.NoError(t, b.work(t.Context()))
 				require.Empty(t, b.phone(t), "it went before its time")
-				b.due(t)
-				require.NoError(t, b.work(t.Context()))
+				// A number that sends too fast is kept back for five seconds.
+				require.Eventually(t, func() bool {
+					b.due(t)
+					require.NoError(t, b.work(t.Context()))
+					return len(b.phone(t)) == 2
+				}, patience, 100*time.Millisecond)
 				require.Equal(t, []string{"primero", "segundo"}, b.phone(t))
 			})
 		}
+	})
+
+	t.Run("a limit of speed keeps back the number's other messages too", func(t *testing.T) {
+		t.Parallel()
+
+		b := setup(t)
+		b.faults(t, map[string]any{"error_code": 130429, "times": 1})
+		m := b.say(t, "primero")
+		require.NoError(t, b.work(t.Context()))
+		require.Equal(t, conversation.Queued, b.get(t, m).Status)
+		b.due(t)
+		require.NoError(t, b.work(t.Context()))
+		require.Empty(t, b.phone(t), "the provider would have taken it now")
+		require.Equal(t, conversation.Queued, b.get(t, m).Status)
+		require.Zero(t, b.get(t, m).Attempts)
+		require.LessOrEqual(t, time.Until(b.get(t, m).NotBefore), 5*time.Second)
+	})
+
+	t.Run("what the declared rate has no room for waits, at no cost", func(t *testing.T) {
+		t.Parallel()
+
+		slow, one := 0.001, 1
+		b := setupWith(t, admission.Override{Rates: map[string]admission.RateOverride{"throughput": {PerSecond: &slow, Burst: &one}}})
+		first, second := b.say(t, "primero"), b.say(t, "segundo")
+		require.NoError(t, b.work(t.Context()))
+		require.Equal(t, []string{"primero"}, b.phone(t))
+		require.Equal(t, conversation.Sent, b.get(t, first).Status)
+		require.Equal(t, conversation.Queued, b.get(t, second).Status)
+		require.Zero(t, b.get(t, second).Attempts)
+		require.Greater(t, time.Until(b.get(t, second).NotBefore), 10*time.Minute, "when there is room")
+	})
+
+	t.Run("what the plugin has no room for waits, at no cost", func(t *testing.T) {
+		t.Parallel()
+
+		b := setupWith(t, admission.Override{Limits: admission.Limits{Sends: 1}})
+		b.faults(t, map[string]any{"hang_reply": true, "times": 1})
+		b.say(t, "primero")
+		ctx, cut := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.work(ctx) }()
+		require.Eventually(t, func() bool { return len(b.phone(t)) == 1 }, patience, time.Millisecond)
+		_, err := b.Registry.Send(t.Context(), b.Live(t, b.target), &pluginv1.SendRequest{})
+		require.ErrorIs(t, err, pluginhost.ErrBusy)
+		require.True(t, pluginhost.NeverLeft(err))
+		require.Equal(t, fault.Throttled, fault.KindOf(err))
+		require.Positive(t, fault.Of(err).RetryAfter)
+		cut()
+		<-done
 	})
 
 	t.Run("what nobody knows of is never sent again, and the next goes", func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/stratohub/strato/core/internal/admission"
 	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/core/internal/tenant"
@@ -186,7 +187,7 @@ func (c *Configurator) SetState(ctx context.Context, t installation.Target, to i
 // validate asks the plugin about settings without the network.
 func (r *Registry) validate(ctx context.Context, l *installation.Live) error {
 	var resp *pluginv1.ValidateSettingsResponse
-	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
+	err := r.call(ctx, r.asked(l, admission.Requests, "ValidateSettings"), func(c *host.Clients) (err error) {
 		resp, err = c.Provider.ValidateSettings(ctx, &pluginv1.ValidateSettingsRequest{Installation: Wire(l)})
 		return err
 	})
@@ -211,7 +212,7 @@ func (r *Registry) validate(ctx context.Context, l *installation.Live) error {
 // routing keys that the provider confirmed with these credentials.
 func (r *Registry) Check(ctx context.Context, l *installation.Live, deep bool) (installation.Health, []installation.Key, error) {
 	var resp *pluginv1.CheckInstallationResponse
-	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
+	err := r.call(ctx, r.asked(l, admission.Requests, "CheckInstallation"), func(c *host.Clients) (err error) {
 		resp, err = c.Provider.CheckInstallation(ctx, &pluginv1.CheckInstallationRequest{Installation: Wire(l), Deep: deep})
 		return err
 	})

@@ -1,8 +1,13 @@
 package pluginhost
 
 import (
+	"time"
+
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stratohub/strato/core/internal/admission"
+	"github.com/stratohub/strato/core/internal/telemetry"
 	"github.com/stratohub/strato/sdk/host"
 )
 
@@ -20,6 +25,31 @@ func Observe(r prometheus.Registerer) func(host.Call) {
 	return func(c host.Call) {
 		calls.WithLabelValues(c.Plugin, c.Version, c.Method, c.Code.String()).Inc()
 		seconds.WithLabelValues(c.Plugin, c.Method).Observe(c.Duration.Seconds())
+	}
+}
+
+// Admissions registers the metrics of what waits for a plugin, and returns what
+// tells them.
+func Admissions(m *telemetry.Metrics) admission.Observer {
+	waited := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "strato_plugin_queue_wait_seconds", Help: "Time that calls waited before they were made.",
+		Buckets: []float64{.0001, .001, .01, .05, .1, .25, .5},
+	}, []string{"plugin"})
+	rejected := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "strato_plugin_admission_rejected_total", Help: "Calls that were not made for now, by reason: full, late, rate.",
+	}, []string{"plugin", "reason"})
+	throttled := m.Tenants.NewCounter(m.Registry, prometheus.CounterOpts{
+		Name: "strato_tenant_plugin_throttled_total", Help: "Calls that were not made for now, by tenant and plugin.",
+	}, "plugin")
+	m.MustRegister(waited, rejected)
+	return admission.Observer{
+		Waited: func(plugin string, d time.Duration) { waited.WithLabelValues(plugin).Observe(d.Seconds()) },
+		Refused: func(plugin, tenant string, r admission.Reason) {
+			rejected.WithLabelValues(plugin, string(r)).Inc()
+			if id, err := uuid.Parse(tenant); err == nil {
+				throttled.Add(id, 1, plugin)
+			}
+		},
 	}
 }
 

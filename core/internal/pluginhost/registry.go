@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/stratohub/strato/core/internal/admission"
 	"github.com/stratohub/strato/core/internal/fault"
 	"github.com/stratohub/strato/core/internal/installation"
-	"github.com/stratohub/strato/core/internal/tenant"
 	"github.com/stratohub/strato/sdk/host"
 	"github.com/stratohub/strato/sdk/pluginv1"
 	"github.com/stratohub/strato/sdk/settings"
@@ -25,7 +25,7 @@ import (
 var (
 	ErrNoPlugin    = fault.New(fault.NotFound, "plugin.not_found", "There is no such plugin.")
 	ErrUnavailable = fault.New(fault.Unavailable, "plugin.unavailable", "The plugin is not available at the moment. Try again shortly.")
-	ErrBusy        = fault.New(fault.Unavailable, "plugin.busy", "The plugin has too much to do at the moment. Try again shortly.")
+	ErrBusy        = fault.New(fault.Throttled, "plugin.busy", "The plugin has too much to do at the moment. Try again shortly.")
 )
 
 const (
@@ -40,11 +40,14 @@ const (
 	// webhookDeadline is what a webhook may take at the plugin before it is kept
 	// for later: providers stop waiting soon after.
 	webhookDeadline = 2500 * time.Millisecond
+	// longestPause bounds what a provider can ask for.
+	longestPause = time.Hour
 )
 
 // Registry calls plugins. It is safe for concurrent use. Close it before the host.
 type Registry struct {
 	host     *host.Host
+	desk     *admission.Desk
 	handling *lanes[installation.Target, *handling, *pluginv1.WebhookResult]
 	routing  *lanes[routeKey, *pluginv1.WebhookRoute, *pluginv1.WebhookRouting]
 	// suspecting lets one request through at a time that a process died with.
@@ -67,9 +70,10 @@ type handling struct {
 	delivery *pluginv1.WebhookDelivery
 }
 
-// New returns a registry over a host, which stays the caller's.
-func New(h *host.Host) *Registry {
-	r := &Registry{host: h, schemas: map[string]*settings.Schema{}}
+// New returns a registry over a host, which stays the caller's, whose calls the
+// desk admits.
+func New(h *host.Host, d *admission.Desk) *Registry {
+	r := &Registry{host: h, desk: d, schemas: map[string]*settings.Schema{}}
 	r.handling = newLanes(r.handleBatch, func(d *handling) int { return len(d.delivery.GetRequest().GetBody()) + 512 })
 	r.routing = newLanes(r.routeBatch, func(w *pluginv1.WebhookRoute) int { return len(w.GetRequest().GetBody()) + 512 })
 	return r
@@ -145,28 +149,44 @@ func (r *Registry) Secrets(plugin string) ([]string, error) {
 	return s.Secrets(), nil
 }
 
-// call runs f with the clients of the plugin that serves a tenant; nil is a call
-// for no tenant. An error of the machinery becomes ErrUnavailable, so that
-// callers keep the work.
-func (r *Registry) call(ctx context.Context, plugin string, t *tenant.ID, f func(*host.Clients) error) error {
-	whose := ""
-	if t != nil {
-		whose = t.String()
+// call runs f with the clients of a plugin, once it is admitted. An error of the
+// machinery becomes ErrUnavailable, so that callers keep the work; a call that
+// was not admitted fails with ErrBusy.
+func (r *Registry) call(ctx context.Context, c *admission.Call, f func(*host.Clients) error) error {
+	leave, err := r.desk.Enter(ctx, c)
+	if err != nil {
+		busy := ErrBusy.With(err)
+		if refused, ok := errors.AsType[*admission.Refused](err); ok {
+			busy = busy.After(refused.After)
+		}
+		return busy
 	}
-	return r.callAs(ctx, plugin, whose, f)
-}
-
-// callAs is call with the tenant's id as the host knows it.
-func (r *Registry) callAs(ctx context.Context, plugin, whose string, f func(*host.Clients) error) error {
-	clients, release, err := r.host.AcquireFor(ctx, plugin, whose)
+	defer leave()
+	clients, release, err := r.host.AcquireFor(ctx, c.Release.Name, c.Tenant)
 	if err != nil {
 		return ErrUnavailable.With(err)
 	}
 	defer release()
 	if err := f(clients); err != nil {
-		return machinery(ctx, plugin, clients, err)
+		return machinery(ctx, c.Release.Name, clients, err)
 	}
 	return nil
+}
+
+// asked is a call of an installation.
+func (r *Registry) asked(l *installation.Live, class admission.Class, method string) *admission.Call {
+	return &admission.Call{
+		Release: r.release(l.Plugin), Tenant: l.Tenant.ID.String(), Installation: l.ID.String(), Class: class, Method: method,
+	}
+}
+
+// release is what is known of a plugin; nothing but its name if it is not there.
+func (r *Registry) release(name string) host.Release {
+	p, err := r.Known(name)
+	if err != nil {
+		return host.Release{Name: name}
+	}
+	return p
 }
 
 // CallError says that a call left for the plugin and no answer came back:
@@ -249,7 +269,7 @@ func (r *Registry) handleBatch(_ installation.Target, items []*handling) ([]*plu
 	}
 	req.Installation = Wire(live)
 	var resp *pluginv1.HandleWebhooksResponse
-	err := r.call(ctx, live.Plugin, &live.Tenant.ID, func(c *host.Clients) (err error) {
+	err := r.call(ctx, r.asked(live, admission.Webhooks, "HandleWebhooks"), func(c *host.Clients) (err error) {
 		resp, err = c.Webhook.HandleWebhooks(ctx, req)
 		return err
 	})
@@ -266,7 +286,8 @@ func (r *Registry) routeBatch(key routeKey, items []*pluginv1.WebhookRoute) ([]*
 	ctx, cancel := context.WithTimeout(context.Background(), webhookDeadline)
 	defer cancel()
 	var resp *pluginv1.RouteWebhooksResponse
-	err := r.callAs(ctx, key.plugin, key.brave, func(c *host.Clients) (err error) {
+	call := &admission.Call{Release: r.release(key.plugin), Tenant: key.brave, Class: admission.Webhooks, Method: "RouteWebhooks"}
+	err := r.call(ctx, call, func(c *host.Clients) (err error) {
 		resp, err = c.Webhook.RouteWebhooks(ctx, &pluginv1.RouteWebhooksRequest{Requests: items})
 		return err
 	})
@@ -279,14 +300,22 @@ func (r *Registry) routeBatch(key routeKey, items []*pluginv1.WebhookRoute) ([]*
 	return resp.GetRoutings(), nil
 }
 
-// Send has the plugin give one message to the provider, in one attempt.
+// Send has the plugin give one message to the provider, in one attempt. When the
+// provider says that it takes no more for now, what falls under the same limit
+// is kept back as long.
 func (r *Registry) Send(ctx context.Context, l *installation.Live, req *pluginv1.SendRequest) (*pluginv1.SendResponse, error) {
 	req.Installation = Wire(l)
+	call := r.asked(l, admission.Sends, "Send")
+	call.Content, call.From = kindOf(req.GetContent()), admission.Address{Kind: req.GetFrom().GetKind(), Value: req.GetFrom().GetValue()}
+	if to := req.GetTo(); len(to) > 0 {
+		call.Recipient = to[0].GetKind() + " " + to[0].GetValue()
+	}
 	var resp *pluginv1.SendResponse
-	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
+	err := r.call(ctx, call, func(c *host.Clients) (err error) {
 		resp, err = c.Channel.Send(ctx, req)
 		return err
 	})
+	r.paused(call, resp.GetFailure())
 	return resp, err
 }
 
@@ -302,11 +331,28 @@ func (r *Registry) has(plugin string, c settings.Capability) bool {
 func (r *Registry) Signal(ctx context.Context, l *installation.Live, req *pluginv1.SignalRequest) (*pluginv1.SignalResponse, error) {
 	req.Installation = Wire(l)
 	var resp *pluginv1.SignalResponse
-	err := r.call(ctx, l.Plugin, &l.Tenant.ID, func(c *host.Clients) (err error) {
+	err := r.call(ctx, r.asked(l, admission.Requests, "Signal"), func(c *host.Clients) (err error) {
 		resp, err = c.Channel.Signal(ctx, req)
 		return err
 	})
 	return resp, err
+}
+
+// paused keeps back what the provider wants no more of for now.
+func (r *Registry) paused(c *admission.Call, f *pluginv1.Failure) {
+	if after := f.GetRetryAfter().AsDuration(); f.GetCode() == pluginv1.FailureCode_FAILURE_CODE_RATE_LIMITED && after > 0 {
+		r.desk.Pause(c, f.GetLimit(), min(after, longestPause))
+	}
+}
+
+// kindOf names a content as manifests do.
+func kindOf(c *pluginv1.Content) string {
+	m := c.ProtoReflect()
+	f := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
+	if f == nil {
+		return ""
+	}
+	return string(f.Name())
 }
 
 // Wire is an installation as it travels to its plugin.

@@ -28,6 +28,10 @@ const (
 	Upkeep     = "upkeep"     // everything that may wait
 )
 
+// SendWorkers is how many jobs of the queue Send a node works at once, for each
+// database.
+const SendWorkers = 32
+
 // Args are the arguments of a job: a struct with JSON tags, small, of ids
 // rather than data. Kind is stable, it is stored.
 type Args = river.JobArgs

@@ -142,7 +142,7 @@ func (r *Runner) work(ctx context.Context, d tenant.Database) error {
 		Queues: map[string]river.QueueConfig{
 			Receive:    {MaxWorkers: 4},
 			Automation: {MaxWorkers: 4},
-			Send:       {MaxWorkers: 32},
+			Send:       {MaxWorkers: SendWorkers},
 			Upkeep:     {MaxWorkers: 2},
 		},
 		Workers:                     r.cfg.Workers.river,

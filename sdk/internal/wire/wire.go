@@ -80,7 +80,7 @@ func ToFailure(p *pluginv1.Failure) *failure.Failure {
 	return &failure.Failure{
 		Code: failure.Code(p.GetCode()), Outcome: failure.Outcome(p.GetOutcome()), Blame: failure.Blame(p.GetBlame()),
 		RetryAfter: toDuration(p.GetRetryAfter()), Message: p.GetMessage(), ProviderCode: p.GetProviderCode(),
-		TraceID: p.GetProviderTraceId(), HTTPStatus: int(p.GetHttpStatus()),
+		TraceID: p.GetProviderTraceId(), HTTPStatus: int(p.GetHttpStatus()), Limit: p.GetLimit(),
 	}
 }
 
@@ -92,7 +92,7 @@ func FromFailure(f *failure.Failure) *pluginv1.Failure {
 	return &pluginv1.Failure{
 		Code: pluginv1.FailureCode(f.Code), Outcome: pluginv1.Outcome(f.Outcome), Blame: pluginv1.Blame(f.Blame),
 		RetryAfter: fromDuration(f.RetryAfter), Message: f.Message, ProviderCode: f.ProviderCode,
-		ProviderTraceId: f.TraceID, HttpStatus: uint32(max(f.HTTPStatus, 0)),
+		ProviderTraceId: f.TraceID, HttpStatus: uint32(max(f.HTTPStatus, 0)), Limit: f.Limit,
 	}
 }
 
