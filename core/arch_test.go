@@ -42,8 +42,9 @@ var packages = map[string]grant{
 	"deadletter":  {imports: "conversation fault id tenant", system: true},
 	"hostservice": {imports: "fault id installation postgres tenant", sdk: "host hostv1 pluginv1"},
 	"ingress":     {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true},
-	"outbox":      {imports: "contact conversation installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
-	"pluginhost":  {imports: "fault installation tenant", sdk: ". failure host pluginv1 settings"},
+	"outbox":      {imports: "contact conversation fault installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
+	"admission":   {sdk: "host settings"},
+	"pluginhost":  {imports: "admission fault installation telemetry tenant", sdk: ". failure host pluginv1 settings"},
 
 	// Tenancy and data.
 	"postgres": {},
@@ -68,7 +69,7 @@ var packages = map[string]grant{
 
 	// The program.
 	"app": {
-		imports: "assistant auth automation cache config contact conversation embedded event fault hostservice httpapi id ingress installation lead " +
+		imports: "admission assistant auth automation cache config contact conversation embedded event fault hostservice httpapi id ingress installation lead " +
 			"live outbox pluginhost postgres queue rbac rest secret team telemetry tenant",
 		sdk: "host", http: true,
 	},
@@ -79,7 +80,7 @@ var packages = map[string]grant{
 
 	// For tests.
 	"dbtest":     {imports: "embedded postgres", env: "STRATO_POSTGRES_BIN STRATO_POSTGRES_PACKAGES"},
-	"hosttest":   {imports: "hostservice ingress installation pluginhost secret simulation telemetry tenant tenanttest", sdk: "host simulator"},
+	"hosttest":   {imports: "admission hostservice ingress installation pluginhost secret simulation telemetry tenant tenanttest", sdk: "host simulator"},
 	"tenanttest": {imports: "assistant dbtest lead tenant"},
 }
 

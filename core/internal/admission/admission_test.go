@@ -41,6 +41,9 @@ func enter(t *testing.T, d *Desk, c Call) func() {
 	return leave
 }
 
+// pass lets time go by, on the clock of the bubble that a test runs in.
+func pass(d time.Duration) { <-time.After(d) }
+
 func TestTenantHasItsShare(t *testing.T) {
 	t.Parallel()
 
@@ -97,7 +100,7 @@ func TestTenantsTakeTurns(t *testing.T) {
 				mu.Lock()
 				order = append(order, tenant)
 				mu.Unlock()
-				time.Sleep(10 * time.Millisecond)
+				pass(10 * time.Millisecond)
 				leave()
 			})
 			synctest.Wait()
@@ -202,16 +205,18 @@ func TestRates(t *testing.T) {
 	}
 	for name, f := range map[string]func(*testing.T, *Desk){
 		"burst, then the rate": func(t *testing.T, d *Desk) {
+			t.Helper()
 			for range 4 {
 				require.Zero(t, try(t, d, send("1", "x", "text")))
 			}
 			require.Equal(t, 100*time.Millisecond, try(t, d, send("1", "y", "text")))
 			require.Equal(t, 100*time.Millisecond, try(t, d, send("1", "y", "text")), "what is refused takes nothing")
 			require.Zero(t, try(t, d, send("2", "x", "text")), "another number")
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 			require.Zero(t, try(t, d, send("1", "y", "text")))
 		},
 		"kinds of content": func(t *testing.T, d *Desk) {
+			t.Helper()
 			require.Zero(t, try(t, d, send("1", "x", "template")))
 			require.Zero(t, try(t, d, send("1", "x", "template")))
 			require.Equal(t, time.Second, try(t, d, send("1", "x", "template")))
@@ -219,6 +224,7 @@ func TestRates(t *testing.T) {
 			require.Zero(t, try(t, d, send("1", "y", "template")), "the refused one took nothing of the number's")
 		},
 		"concurrency": func(t *testing.T, d *Desk) {
+			t.Helper()
 			call := &Call{Release: all, Tenant: "a", Installation: "i", Method: "PlaceCall"}
 			leave := enter(t, d, *call)
 			require.Equal(t, time.Second, try(t, d, call))
@@ -227,6 +233,7 @@ func TestRates(t *testing.T) {
 			require.Zero(t, try(t, d, call))
 		},
 		"a person waits a little": func(t *testing.T, d *Desk) {
+			t.Helper()
 			list := &Call{Release: all, Tenant: "a", Installation: "i", Method: "ListOptions"}
 			require.Zero(t, try(t, d, list))
 			began := time.Now()
@@ -234,6 +241,7 @@ func TestRates(t *testing.T) {
 			require.Equal(t, 250*time.Millisecond, time.Since(began))
 		},
 		"a pause": func(t *testing.T, d *Desk) {
+			t.Helper()
 			d.Pause(send("1", "x", "template"), "person", 10*time.Second)
 			require.Equal(t, 10*time.Second, try(t, d, send("1", "x", "template")))
 			require.Zero(t, try(t, d, send("1", "y", "template")))
@@ -245,20 +253,21 @@ func TestRates(t *testing.T) {
 			require.Equal(t, 5*time.Second, try(t, d, send("1", "y", "text")), "the longer one stays")
 			d.Pause(send("3", "x", "text"), "nonsense", time.Hour)
 			require.Zero(t, try(t, d, send("3", "x", "text")))
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 			require.Zero(t, try(t, d, send("1", "x", "template")))
 		},
 		"what says nothing is dropped": func(t *testing.T, d *Desk) {
+			t.Helper()
 			_, _, r := d.of(send("1", "x", "text"))
 			d.Pause(send("1", "paused", "template"), "person", time.Hour)
 			for i := range 3 * sweepAt {
 				try(t, d, send(fmt.Sprint(i), "x", "text"))
 				if i == sweepAt/2 {
-					time.Sleep(time.Minute)
+					pass(time.Minute)
 				}
 			}
 			require.Less(t, len(r.buckets), 3*sweepAt)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			r.sweep(time.Now())
 			require.Len(t, r.buckets, 1)
 			require.Positive(t, try(t, d, send("1", "paused", "template")))
