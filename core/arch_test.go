@@ -41,7 +41,7 @@ var packages = map[string]grant{
 	// The way of a message: only these talk to plugins.
 	"deadletter":  {imports: "conversation fault id tenant", system: true},
 	"hostservice": {imports: "fault id installation postgres tenant", sdk: "host hostv1 pluginv1"},
-	"ingress":     {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true},
+	"ingress":     {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true, system: true},
 	"outbox":      {imports: "contact conversation fault installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
 	"admission":   {sdk: "host settings"},
 	"pluginhost":  {imports: "admission fault installation telemetry tenant", sdk: ". failure host pluginv1 settings"},

@@ -375,6 +375,7 @@ func exported(t *testing.T) []string {
 	go func() {
 		defer close(descs)
 		pluginhost.Collector(nil).Describe(descs)
+		pluginhost.NewOwn(nil).Own(descs)
 	}()
 	for desc := range descs {
 		names = append(names, metricNames(desc.String())...)

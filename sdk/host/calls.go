@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/stratohub/strato/sdk/failure"
 	"github.com/stratohub/strato/sdk/pluginv1"
 )
 
@@ -29,6 +30,39 @@ type Call struct {
 	Tenant, Installation string
 	Code                 codes.Code
 	Duration             time.Duration
+	// Failures are what the answer tells of refusals; a batch may have several.
+	Failures []CallFailure
+}
+
+// CallFailure is a refusal in an answer, by words fit for metric labels.
+type CallFailure struct {
+	// Code is the failure's, such as "rate_limited"; Blame is "provider", "tenant",
+	// "plugin" or, where nobody is named, "unknown".
+	Code, Blame string
+}
+
+// failuresIn lists the failures that an answer holds.
+func failuresIn(reply any) []CallFailure {
+	var out []CallFailure
+	note := func(f *pluginv1.Failure) {
+		if f != nil {
+			blame := [...]string{"unknown", "provider", "tenant", "plugin"}[max(0, min(int(f.GetBlame()), 3))]
+			out = append(out, CallFailure{Code: failure.Code(f.GetCode()).String(), Blame: blame})
+		}
+	}
+	switch r := reply.(type) {
+	case *pluginv1.HandleWebhooksResponse:
+		for _, one := range r.GetResults() {
+			note(one.GetFailure())
+		}
+	case *pluginv1.RouteWebhooksResponse:
+		for _, one := range r.GetRoutings() {
+			note(one.GetFailure())
+		}
+	case interface{ GetFailure() *pluginv1.Failure }:
+		note(r.GetFailure())
+	}
+	return out
 }
 
 // CallInFlight is a call that was under way when its process ended.
@@ -101,7 +135,7 @@ type call struct {
 func newCalls(p *process) *calls { return &calls{process: p, running: map[uint64]*call{}} }
 
 // begin counts a call. The function ends it with its outcome.
-func (c *calls) begin(method string, request any, stream bool) func(error) {
+func (c *calls) begin(method string, request any, stream bool) func([]CallFailure, error) {
 	one := &call{method: method[strings.LastIndexByte(method, '/')+1:], stream: stream, began: time.Now()}
 	if r, ok := request.(interface {
 		GetInstallation() *pluginv1.Installation
@@ -115,7 +149,7 @@ func (c *calls) begin(method string, request any, stream bool) func(error) {
 	c.next++
 	c.running[id] = one
 	c.mu.Unlock()
-	return func(err error) {
+	return func(failures []CallFailure, err error) {
 		c.mu.Lock()
 		delete(c.running, id)
 		if status.Code(err) == codes.Unavailable {
@@ -128,6 +162,7 @@ func (c *calls) begin(method string, request any, stream bool) func(error) {
 			tell(Call{
 				Plugin: c.process.disk.Name, Version: c.process.disk.Manifest.Version, Method: one.method,
 				Tenant: one.tenant, Installation: one.installation, Code: status.Code(err), Duration: time.Since(one.began),
+				Failures: failures,
 			})
 		}
 	}
@@ -172,7 +207,7 @@ func (c *calls) atEnd() []CallInFlight {
 
 // describe appends the call to a list, unless it is the host's own.
 func (one *call) describe(to []CallInFlight) []CallInFlight {
-	if one.method == "Health" || one.method == "Drain" {
+	if one.method == "Health" || one.method == "Drain" || one.method == "CollectMetrics" {
 		return to
 	}
 	return append(to, CallInFlight{Method: one.method, Tenant: one.tenant, Installation: one.installation, Running: time.Since(one.began)})
@@ -194,7 +229,7 @@ func (c *calls) unary(ctx context.Context, method string, req, reply any, cc *gr
 	defer cancel()
 	end := c.begin(method, req, false)
 	err := asLost(ctx.Done(), invoke(ctx, method, c.process.granted(req), reply, cc, opts...))
-	end(err)
+	end(failuresIn(reply), err)
 	return err
 }
 
@@ -223,7 +258,7 @@ func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clie
 	s, err := streamer(ctx, desc, cc, method, opts...)
 	if err != nil {
 		cancel()
-		c.begin(method, nil, true)(err)
+		c.begin(method, nil, true)(nil, err)
 		return nil, err
 	}
 	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel, done: done}
@@ -259,7 +294,8 @@ type watchedStream struct {
 
 	mu    sync.Mutex
 	first *time.Timer // nil unless the first audio is awaited
-	begun func(error)
+	begun func([]CallFailure, error)
+	told  []CallFailure // by the stream's messages
 	over  bool
 }
 
@@ -278,6 +314,11 @@ func (w *watchedStream) RecvMsg(m any) error {
 	err := asLost(w.done, w.ClientStream.RecvMsg(m))
 	if err != nil && w.late.Load() {
 		err = errLate
+	}
+	if told := failuresIn(m); err == nil && told != nil {
+		w.mu.Lock()
+		w.told = append(w.told, told...)
+		w.mu.Unlock()
 	}
 	if p, ok := m.(*pluginv1.SynthesizeResponse); ok && err == nil && p.GetHead() == nil {
 		w.heard()
@@ -315,6 +356,6 @@ func (w *watchedStream) finish(err error) {
 		err = nil
 	}
 	if w.begun != nil {
-		w.begun(err)
+		w.begun(w.told, err)
 	}
 }

@@ -60,7 +60,7 @@ func (s *supervisor) replace(ctx context.Context, onlyOutdated bool) error {
 		return nil
 	}
 	s.recent, s.elsewhere, s.attempt, s.probing = nil, nil, 0, false
-	s.running(p)
+	s.running(p, StartReplace)
 	s.mu.Unlock()
 	s.host.work.Go(func() {
 		drain, cancel := old.drained(s.host.ctx)

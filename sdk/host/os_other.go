@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // spawner starts processes.
@@ -56,6 +57,9 @@ func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
 
 // residentMemory is not told here.
 func residentMemory(int) int64 { return 0 }
+
+// processorTime is not told here.
+func processorTime(int) time.Duration { return 0 }
 
 // maxRSS in bytes, as the system counts.
 func maxRSS(u *syscall.Rusage) int64 { return u.Maxrss }

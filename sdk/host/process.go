@@ -39,6 +39,8 @@ type process struct {
 	services   *services // nil while none are offered
 	sockets    string
 	startedAt  time.Time
+	startup    time.Duration    // from the request to the first call it can take
+	instances  atomic.Int64     // as its health told
 	letGo      atomic.Bool      // we want it to end
 	hung       atomic.Bool      // it was killed for not answering
 	connected  bool             // the client has a connection to close
@@ -70,6 +72,7 @@ func (f *startFailure) Error() string { return f.incident.Summary() }
 // launch starts a process and returns it when it is ready for calls. The error
 // is a *refusal, a *startFailure, or the system's.
 func (h *Host) launch(ctx context.Context, s *supervisor, r Release) (*process, error) {
+	began := time.Now()
 	if r.Problem != "" {
 		return nil, refuse("%s", r.Problem)
 	}
@@ -105,6 +108,7 @@ func (h *Host) launch(ctx context.Context, s *supervisor, r Release) (*process, 
 	defer cancel()
 	err = p.comeUp(ctx, binary)
 	if err == nil {
+		p.startup = time.Since(began)
 		return p, nil
 	}
 	if p.child == nil || p.child.pid == 0 {
@@ -298,9 +302,10 @@ func (p *process) healthLoop(t Timing) {
 		case <-tick.C:
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), t.HealthDeadline)
-		_, err := p.clients.Provider.Health(ctx, &pluginv1.HealthRequest{})
+		health, err := p.clients.Provider.Health(ctx, &pluginv1.HealthRequest{})
 		cancel()
 		if err == nil {
+			p.instances.Store(int64(health.GetInstances()))
 			misses = 0
 			p.kills.Store(int64(memoryKills()))
 			continue

@@ -55,11 +55,38 @@ type Status struct {
 	StartedAt time.Time
 	// RSS is the resident memory in bytes; zero where the system does not tell.
 	RSS int64
+	// CPU is the processor time that the process has used; zero where the system
+	// does not tell.
+	CPU time.Duration
+	// Startup is what the process took to come up.
+	Startup time.Duration
+	// Instances is how many installations the process holds something of, as it
+	// last said when it was asked how it is.
+	Instances int
 	// InFlight counts calls under way.
 	InFlight int
 	// Starts and Exits count since the host was made; Exits only unexpected ones.
 	Starts, Exits int
+	// StartsBy and ExitsBy count them by reason and cause. They are the receiver's.
+	StartsBy map[StartReason]int
+	ExitsBy  map[Cause]int
 }
+
+// StartReason is why a process was started, from a closed set fit for a metric
+// label.
+type StartReason string
+
+// The reasons.
+const (
+	// StartNeeded: a call needed it.
+	StartNeeded StartReason = "needed"
+	// StartRestart: the one before ended unexpectedly.
+	StartRestart StartReason = "restart"
+	// StartProbe: a quarantined plugin is tried again.
+	StartProbe StartReason = "probe"
+	// StartReplace: it took the place of one that ran.
+	StartReplace StartReason = "replace"
+)
 
 // ErrUnavailable says that a plugin cannot be used now. Callers find it with
 // errors.As and keep the work for later.

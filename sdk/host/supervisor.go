@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -37,6 +38,9 @@ type supervisor struct {
 	retired  bool // another supervisor has taken over
 
 	starts, exits int
+	startsBy      map[StartReason]int
+	exitsBy       map[Cause]int
+	reasoned      StartReason // of the start under way
 	recent        []time.Time // unexpected exits within the quarantine's window
 	elsewhere     []time.Time // those of other nodes and of earlier hosts
 	attempt       int         // restarts since the last long life
@@ -44,7 +48,8 @@ type supervisor struct {
 }
 
 func newSupervisor(h *Host, r Release) *supervisor {
-	return &supervisor{host: h, name: r.Name, release: r, since: time.Now(), secrets: redact.NewSet(rememberSecrets)}
+	return &supervisor{host: h, name: r.Name, release: r, since: time.Now(), secrets: redact.NewSet(rememberSecrets),
+		startsBy: map[StartReason]int{}, exitsBy: map[Cause]int{}}
 }
 
 // set changes the state and tells. The lock is held.
@@ -143,6 +148,14 @@ func (s *supervisor) unavailable(cause error) error {
 // begin starts the process in the background. The lock is held.
 func (s *supervisor) begin() {
 	s.halt()
+	switch s.state {
+	case StateBackoff:
+		s.reasoned = StartRestart
+	case StateQuarantined:
+		s.reasoned = StartProbe
+	default:
+		s.reasoned = StartNeeded
+	}
 	s.starting = make(chan struct{})
 	s.set(StateStarting, time.Time{}, s.reason)
 	r := s.release
@@ -158,7 +171,7 @@ func (s *supervisor) begin() {
 		s.starting = nil
 		switch {
 		case err == nil:
-			s.running(p)
+			s.running(p, s.reasoned)
 		case !s.stopped && !s.release.same(r):
 			// What failed is not what should run any more, and says nothing of that.
 			if s.fresh(); s.release.Problem != "" {
@@ -172,8 +185,9 @@ func (s *supervisor) begin() {
 }
 
 // running puts a process that came up in place. The lock is held.
-func (s *supervisor) running(p *process) {
+func (s *supervisor) running(p *process, why StartReason) {
 	s.starts++
+	s.startsBy[why]++
 	s.current = p
 	s.set(StateReady, time.Time{}, "")
 	s.host.work.Go(func() { s.watch(p) })
@@ -224,6 +238,7 @@ func (s *supervisor) watch(p *process) {
 func (s *supervisor) ended(i Incident) {
 	t, now := s.host.timing, time.Now()
 	s.exits++
+	s.exitsBy[i.Cause]++
 	s.recent = append(s.recent, now)
 	i.RecentExits = s.recentExits(now)
 	if i.RecentExits >= t.QuarantineExits || s.probing {
@@ -298,7 +313,7 @@ func (s *supervisor) status() Status {
 	st := s.statusLocked()
 	s.mu.Unlock()
 	if st.PID != 0 {
-		st.RSS = residentMemory(st.PID)
+		st.RSS, st.CPU = residentMemory(st.PID), processorTime(st.PID)
 	}
 	return st
 }
@@ -307,7 +322,7 @@ func (s *supervisor) status() Status {
 func (s *supervisor) statusLocked() Status {
 	st := Status{
 		Plugin: s.name, Canary: s.canary, SHA256: s.release.SHA256, State: s.state, Since: s.since, Until: s.until, Reason: s.reason,
-		Starts: s.starts, Exits: s.exits,
+		Starts: s.starts, Exits: s.exits, StartsBy: maps.Clone(s.startsBy), ExitsBy: maps.Clone(s.exitsBy),
 	}
 	if s.release.Manifest != nil {
 		st.Version = s.release.Manifest.Version
@@ -315,6 +330,7 @@ func (s *supervisor) statusLocked() Status {
 	if p := s.current; p != nil {
 		st.Version, st.SHA256 = p.disk.Manifest.Version, p.disk.SHA256
 		st.PID, st.StartedAt, st.InFlight = p.child.pid, p.startedAt, p.calls.count()
+		st.Startup, st.Instances = p.startup, int(p.instances.Load())
 	}
 	return st
 }

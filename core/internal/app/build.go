@@ -215,12 +215,12 @@ func (p *parts) startPlugins(ctx context.Context) error {
 			watcher.OnState(s)
 		},
 		Services: p.services().Register,
-		OnCall:   pluginhost.Observe(p.metrics.Registry),
+		OnCall:   pluginhost.Observe(p.metrics),
 	})
 	if err != nil {
 		return fmt.Errorf("start the plugin host: %w", err)
 	}
-	p.metrics.MustRegister(pluginhost.Collector(h))
+	p.metrics.MustRegister(pluginhost.Collector(h), pluginhost.NewOwn(h))
 	p.host = h
 	p.later(watcher.Leave)
 	p.later(h.Stop)
@@ -406,6 +406,7 @@ func (p *parts) work(ctx context.Context) error {
 	}
 	p.later(runner.Stop)
 	p.run(p.webhooks.RunSpool)
+	p.run(p.webhooks.WatchWaiting)
 	p.run(p.pruneSessions)
 	return nil
 }

@@ -1,6 +1,9 @@
 package ingress
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"context"
 	"log/slog"
 	"time"
@@ -115,4 +118,17 @@ func Ours(ctx context.Context, m *Metrics, log *slog.Logger, live *installation.
 func (h *Handler) Fill() (free func()) {
 	h.large.Add(largeMax)
 	return func() { h.large.Add(-largeMax) }
+}
+
+// Kept is what the metrics tell of what waits for a plugin: how many, and the age
+// of the oldest in seconds.
+func (m *Metrics) Kept(plugin string) (depth, oldest float64) {
+	read := func(v *prometheus.GaugeVec) float64 {
+		var out dto.Metric
+		if err := v.WithLabelValues(plugin).Write(&out); err != nil {
+			panic(err)
+		}
+		return out.GetGauge().GetValue()
+	}
+	return read(m.depth), read(m.oldest)
 }

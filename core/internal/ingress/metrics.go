@@ -12,6 +12,8 @@ import (
 type Metrics struct {
 	webhooks *prometheus.CounterVec
 	events   *telemetry.Counter
+	depth    *prometheus.GaugeVec
+	oldest   *prometheus.GaugeVec
 }
 
 // NewMetrics registers the counters.
@@ -25,7 +27,13 @@ func NewMetrics(m *telemetry.Metrics) *Metrics {
 			Name: "strato_tenant_webhook_events_total", Help: "Events that came in by webhook, by tenant and plugin.",
 		}, "plugin"),
 	}
-	m.MustRegister(v.webhooks)
+	v.depth = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "strato_plugin_spool_depth", Help: "Webhooks that are kept until the plugin takes them.",
+	}, []string{"plugin"})
+	v.oldest = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "strato_plugin_spool_oldest_seconds", Help: "Age of the oldest webhook that is kept for the plugin; 0 without one.",
+	}, []string{"plugin"})
+	m.MustRegister(v.webhooks, v.depth, v.oldest)
 	return v
 }
 
