@@ -112,6 +112,9 @@ func On(t testing.TB, pool *tenant.Pool, agency tenant.Tenant, timing host.Timin
 	return w
 }
 
+// Host is what runs the plugins.
+func (w *World) Host() *host.Host { return w.host }
+
 func (w *World) pinned() map[string]host.Pin {
 	w.mu.Lock()
 	defer w.mu.Unlock()
