@@ -44,7 +44,7 @@ var packages = map[string]grant{
 	"ingress":     {imports: "contact conversation event fault id installation lead pluginhost postgres queue telemetry tenant", sdk: "host pluginv1", http: true, system: true},
 	"outbox":      {imports: "contact conversation fault installation pluginhost postgres queue telemetry tenant", sdk: "pluginv1"},
 	"admission":   {sdk: "host settings"},
-	"pluginhost":  {imports: "admission fault installation telemetry tenant", sdk: ". failure host pluginv1 settings"},
+	"pluginhost":  {imports: "admission fault installation telemetry tenant", sdk: ". failure host pluginv1 settings trace"},
 
 	// Tenancy and data.
 	"postgres": {},
@@ -53,7 +53,7 @@ var packages = map[string]grant{
 
 	// Access.
 	"auth":    {imports: "cache fault httpapi id postgres rbac rest secret tenant", http: true, system: true},
-	"httpapi": {imports: "fault rbac rest telemetry tenant", http: true},
+	"httpapi": {imports: "fault rbac rest telemetry tenant", sdk: "trace", http: true},
 	"live":    {imports: "cache fault httpapi rbac tenant", http: true},
 	"rbac":    {imports: "id tenant"},
 	"rest":    {imports: "fault tenant"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"sort"
 	"strings"
 	"sync"
@@ -12,10 +13,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/stratohub/strato/sdk/failure"
 	"github.com/stratohub/strato/sdk/pluginv1"
+	"github.com/stratohub/strato/sdk/trace"
 )
 
 // protocolPrefix starts the full names of the protocol's methods.
@@ -30,6 +33,8 @@ type Call struct {
 	Tenant, Installation string
 	Code                 codes.Code
 	Duration             time.Duration
+	// Trace is the call's place in a trace, as the plugin heard of it.
+	Trace trace.Context
 	// Failures are what the answer tells of refusals; a batch may have several.
 	Failures []CallFailure
 }
@@ -130,13 +135,14 @@ type call struct {
 	method, tenant, installation string
 	stream                       bool
 	began                        time.Time
+	trace                        trace.Context
 }
 
 func newCalls(p *process) *calls { return &calls{process: p, running: map[uint64]*call{}} }
 
 // begin counts a call. The function ends it with its outcome.
-func (c *calls) begin(method string, request any, stream bool) func([]CallFailure, error) {
-	one := &call{method: method[strings.LastIndexByte(method, '/')+1:], stream: stream, began: time.Now()}
+func (c *calls) begin(at trace.Context, method string, request any, stream bool) func([]CallFailure, error) {
+	one := &call{method: method[strings.LastIndexByte(method, '/')+1:], stream: stream, began: time.Now(), trace: at}
 	if r, ok := request.(interface {
 		GetInstallation() *pluginv1.Installation
 	}); ok {
@@ -158,14 +164,40 @@ func (c *calls) begin(method string, request any, stream bool) func([]CallFailur
 			}
 		}
 		c.mu.Unlock()
+		c.log(one, err)
 		if tell := c.process.host.config.OnCall; tell != nil {
 			tell(Call{
 				Plugin: c.process.disk.Name, Version: c.process.disk.Manifest.Version, Method: one.method,
 				Tenant: one.tenant, Installation: one.installation, Code: status.Code(err), Duration: time.Since(one.began),
-				Failures: failures,
+				Trace: one.trace, Failures: failures,
 			})
 		}
 	}
+}
+
+// log tells of a call: of those that went well only who looks closely hears.
+func (c *calls) log(one *call, err error) {
+	level := slog.LevelDebug
+	switch status.Code(err) {
+	case codes.OK, codes.Canceled, codes.Unimplemented:
+	default:
+		level = slog.LevelInfo
+	}
+	log := c.process.host.log
+	if !log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := append(one.trace.Attrs(), slog.String("plugin", c.process.disk.Name), slog.String("version", c.process.disk.Manifest.Version),
+		slog.Int("pid", c.process.child.pid), slog.String("method", one.method), slog.String("installation", one.installation),
+		slog.String("code", status.Code(err).String()), slog.Duration("took", time.Since(one.began)))
+	log.LogAttrs(context.Background(), level, "plugin called", attrs...)
+}
+
+// traced gives the call a number of its own, in the trace of the caller if there
+// is one, and tells the plugin.
+func traced(ctx context.Context) (context.Context, trace.Context) {
+	at := trace.From(ctx).Next()
+	return metadata.AppendToOutgoingContext(ctx, trace.Header, at.String()), at
 }
 
 func (c *calls) count() int {
@@ -227,7 +259,8 @@ func (c *calls) unary(ctx context.Context, method string, req, reply any, cc *gr
 	}
 	ctx, cancel := c.bounded(ctx, method)
 	defer cancel()
-	end := c.begin(method, req, false)
+	ctx, at := traced(ctx)
+	end := c.begin(at, method, req, false)
 	err := asLost(ctx.Done(), invoke(ctx, method, c.process.granted(req), reply, cc, opts...))
 	end(failuresIn(reply), err)
 	return err
@@ -255,13 +288,14 @@ func (c *calls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clie
 	}
 	done := ctx.Done()
 	ctx, cancel := c.bounded(ctx, method)
+	ctx, at := traced(ctx)
 	s, err := streamer(ctx, desc, cc, method, opts...)
 	if err != nil {
 		cancel()
-		c.begin(method, nil, true)(nil, err)
+		c.begin(at, method, nil, true)(nil, err)
 		return nil, err
 	}
-	w := &watchedStream{ClientStream: s, calls: c, method: method, cancel: cancel, done: done}
+	w := &watchedStream{ClientStream: s, calls: c, method: method, at: at, cancel: cancel, done: done}
 	// However the stream ends, its context ends with it.
 	context.AfterFunc(s.Context(), func() { w.finish(status.FromContextError(context.Cause(s.Context())).Err()) })
 	w.watchFirst()
@@ -287,6 +321,7 @@ type watchedStream struct {
 	grpc.ClientStream
 	calls  *calls
 	method string
+	at     trace.Context
 	cancel context.CancelFunc
 	done   <-chan struct{} // closed when the caller wants no more
 
@@ -303,7 +338,7 @@ type watchedStream struct {
 func (w *watchedStream) SendMsg(m any) error {
 	w.mu.Lock()
 	if w.begun == nil && !w.over {
-		w.begun = w.calls.begin(w.method, m, true)
+		w.begun = w.calls.begin(w.at, w.method, m, true)
 	}
 	w.mu.Unlock()
 	return w.ClientStream.SendMsg(w.calls.process.granted(m))

@@ -28,7 +28,7 @@ type channels[T any] struct {
 // Send implements the service. An error without a failure means that nobody
 // knows whether the provider acted.
 func (c *channels[T]) Send(ctx context.Context, r *pluginv1.SendRequest) (*pluginv1.SendResponse, error) {
-	log := c.server.logFor(r.GetInstallation())
+	log := c.server.logFor(ctx, r.GetInstallation())
 	value, release, err := c.server.instance(ctx, r.GetInstallation())
 	if err != nil {
 		return &pluginv1.SendResponse{Failure: refusal(log, "Send", err, failure.NotSent)}, nil
@@ -55,7 +55,7 @@ func (c *channels[T]) Send(ctx context.Context, r *pluginv1.SendRequest) (*plugi
 
 // Signal implements the service.
 func (c *channels[T]) Signal(ctx context.Context, r *pluginv1.SignalRequest) (*pluginv1.SignalResponse, error) {
-	log := c.server.logFor(r.GetInstallation())
+	log := c.server.logFor(ctx, r.GetInstallation())
 	value, release, err := c.server.instance(ctx, r.GetInstallation())
 	if err != nil {
 		return &pluginv1.SignalResponse{Failure: refusal(log, "Signal", err, failure.NotSent)}, nil
@@ -73,7 +73,8 @@ func (c *channels[T]) Signal(ctx context.Context, r *pluginv1.SignalRequest) (*p
 
 // FetchMedia implements the service: the head, then the file in chunks.
 func (c *channels[T]) FetchMedia(r *pluginv1.FetchMediaRequest, out grpc.ServerStreamingServer[pluginv1.FetchMediaResponse]) error {
-	ctx, log := out.Context(), c.server.logFor(r.GetInstallation())
+	ctx := out.Context()
+	log := c.server.logFor(ctx, r.GetInstallation())
 	fail := func(err error) error {
 		return out.Send(&pluginv1.FetchMediaResponse{Part: &pluginv1.FetchMediaResponse_Failure{
 			Failure: refusal(log, "FetchMedia", err, failure.NotSent),

@@ -25,7 +25,7 @@ type leads[T any] struct {
 // as providers have pages of their own, but no more than a webhook.
 func (l *leads[T]) PullLeads(ctx context.Context, r *pluginv1.PullLeadsRequest) (*pluginv1.PullLeadsResponse, error) {
 	fail := func(err error) (*pluginv1.PullLeadsResponse, error) {
-		return &pluginv1.PullLeadsResponse{Failure: refusal(l.server.logFor(r.GetInstallation()), "PullLeads", err, failure.NotSent)}, nil
+		return &pluginv1.PullLeadsResponse{Failure: refusal(l.server.logFor(ctx, r.GetInstallation()), "PullLeads", err, failure.NotSent)}, nil
 	}
 	value, release, err := l.server.instance(ctx, r.GetInstallation())
 	if err != nil {

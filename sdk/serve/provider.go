@@ -85,7 +85,7 @@ func (s *server[T]) ValidateSettings(ctx context.Context, r *pluginv1.ValidateSe
 		if f, ok := errors.AsType[*failure.Failure](err); ok {
 			d.Detail = f.Message
 		} else {
-			s.logFor(r.GetInstallation()).Warn("settings refused", "error", err)
+			s.logFor(ctx, r.GetInstallation()).Warn("settings refused", "error", err)
 		}
 		return &pluginv1.ValidateSettingsResponse{Diagnostics: wire.FromDiagnostics([]sdk.Diagnostic{d})}, nil
 	}
@@ -112,7 +112,7 @@ func (s *server[T]) MigrateSettings(ctx context.Context, r *pluginv1.MigrateSett
 		s.secrets.Add("private "+i.ID, i.Revision, i.Secrets)
 		document, secrets, err := s.plugin.Migrate(ctx, i)
 		if err != nil {
-			s.logFor(r.GetInstallation()).Error("settings were not migrated", "error", err)
+			s.logFor(ctx, r.GetInstallation()).Error("settings were not migrated", "error", err)
 			return nil, status.Error(codes.Internal, "the plugin could not migrate the settings; its log says why")
 		}
 		out.SettingsJson, out.Secrets = document, secrets
@@ -130,7 +130,7 @@ func (s *server[T]) MigrateSettings(ctx context.Context, r *pluginv1.MigrateSett
 func (s *server[T]) ListOptions(ctx context.Context, r *pluginv1.ListOptionsRequest) (*pluginv1.ListOptionsResponse, error) {
 	value, release, err := s.private(ctx, r.GetInstallation())
 	if err != nil {
-		return &pluginv1.ListOptionsResponse{Failure: refusal(s.logFor(r.GetInstallation()), "ListOptions", err, failure.NotSent)}, nil
+		return &pluginv1.ListOptionsResponse{Failure: refusal(s.logFor(ctx, r.GetInstallation()), "ListOptions", err, failure.NotSent)}, nil
 	}
 	defer release()
 	l, ok := any(value).(sdk.OptionLister)
@@ -139,7 +139,7 @@ func (s *server[T]) ListOptions(ctx context.Context, r *pluginv1.ListOptionsRequ
 	}
 	options, next, err := l.Options(ctx, sdk.OptionQuery{Source: r.GetSource(), Query: r.GetQuery(), PageToken: r.GetPageToken()})
 	if err != nil {
-		return &pluginv1.ListOptionsResponse{Failure: refusal(s.logFor(r.GetInstallation()), "ListOptions", err, failure.NotSent)}, nil
+		return &pluginv1.ListOptionsResponse{Failure: refusal(s.logFor(ctx, r.GetInstallation()), "ListOptions", err, failure.NotSent)}, nil
 	}
 	return &pluginv1.ListOptionsResponse{Options: wire.FromOptions(options), NextPageToken: next}, nil
 }
@@ -154,7 +154,7 @@ func (s *server[T]) CheckInstallation(ctx context.Context, r *pluginv1.CheckInst
 	}
 	value, release, err := acquire(ctx, r.GetInstallation())
 	if err != nil {
-		return s.failedCheck(r, "settings", err), nil
+		return s.failedCheck(ctx, r, "settings", err), nil
 	}
 	defer release()
 	c, ok := any(value).(sdk.Checker)
@@ -163,13 +163,13 @@ func (s *server[T]) CheckInstallation(ctx context.Context, r *pluginv1.CheckInst
 	}
 	result, err := c.Check(ctx, r.GetDeep())
 	if err != nil {
-		return s.failedCheck(r, "provider", err), nil
+		return s.failedCheck(ctx, r, "provider", err), nil
 	}
 	return wire.FromCheckResult(result), nil
 }
 
-func (s *server[T]) failedCheck(r *pluginv1.CheckInstallationRequest, name string, err error) *pluginv1.CheckInstallationResponse {
-	f := refusal(s.logFor(r.GetInstallation()), "CheckInstallation", err, failure.NotSent)
+func (s *server[T]) failedCheck(ctx context.Context, r *pluginv1.CheckInstallationRequest, name string, err error) *pluginv1.CheckInstallationResponse {
+	f := refusal(s.logFor(ctx, r.GetInstallation()), "CheckInstallation", err, failure.NotSent)
 	state := pluginv1.HealthState_HEALTH_STATE_FAILED
 	return &pluginv1.CheckInstallationResponse{
 		State: state, Checks: []*pluginv1.HealthCheck{{Name: name, State: state, Message: f.GetMessage(), Failure: f}},

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/stratohub/strato/sdk"
@@ -21,6 +22,7 @@ import (
 	"github.com/stratohub/strato/sdk/internal/wire"
 	"github.com/stratohub/strato/sdk/pluginv1"
 	"github.com/stratohub/strato/sdk/settings"
+	"github.com/stratohub/strato/sdk/trace"
 )
 
 // server is the process: what all services share.
@@ -159,7 +161,7 @@ func (s *server[T]) instance(ctx context.Context, p *pluginv1.Installation) (T, 
 func (s *server[T]) private(ctx context.Context, p *pluginv1.Installation) (T, func(), error) {
 	s.secrets.Add("private "+p.GetInstallationId(), p.GetRevision(), p.GetSecrets())
 	env := *s.env.Load()
-	env.Log = s.logFor(p)
+	env.Log = s.log.With("installation", p.GetInstallationId())
 	value, err := s.plugin.New(ctx, wire.ToInstallation(p), env)
 	if err != nil {
 		return value, nil, err
@@ -173,16 +175,33 @@ func (s *server[T]) private(ctx context.Context, p *pluginv1.Installation) (T, f
 	}, nil
 }
 
-// logFor names the installation of a call.
-func (s *server[T]) logFor(p *pluginv1.Installation) *slog.Logger {
-	return s.log.With("installation", p.GetInstallationId())
+// logFor names the installation of a call. The call is named too, for lines
+// that are not logged with its context.
+func (s *server[T]) logFor(ctx context.Context, p *pluginv1.Installation) *slog.Logger {
+	log := s.log.With("installation", p.GetInstallationId())
+	if c := trace.From(ctx); c.Valid() {
+		log = log.With("trace", c.TraceID(), "call", c.CallID())
+	}
+	return log
+}
+
+// traced notes which call of the host a call is.
+func traced(ctx context.Context) context.Context {
+	md, _ := metadata.FromIncomingContext(ctx)
+	for _, header := range md.Get(trace.Header) {
+		if c, ok := trace.Parse(header); ok {
+			return trace.With(ctx, c)
+		}
+	}
+	return ctx
 }
 
 // unary counts calls, refuses those before Start, and turns panics into errors.
 func (s *server[T]) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	defer s.recovered(info.FullMethod, &err)
+	ctx = traced(ctx)
+	defer s.recovered(ctx, info.FullMethod, &err)
 	if err := s.ready(info.FullMethod, r); err != nil {
 		return nil, err
 	}
@@ -198,11 +217,12 @@ func (s *server[T]) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 	}
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	defer s.recovered(info.FullMethod, &err)
+	ctx := traced(ss.Context())
+	defer s.recovered(ctx, info.FullMethod, &err)
 	if s.env.Load() == nil {
 		return status.Error(codes.FailedPrecondition, "the plugin was not started")
 	}
-	return h(srv, &tokenStream{ServerStream: ss, ctx: ss.Context()})
+	return h(srv, &tokenStream{ServerStream: ss, ctx: ctx})
 }
 
 // ready refuses tenants' calls before Start.
@@ -217,14 +237,14 @@ func (s *server[T]) ready(method string, r any) error {
 }
 
 // recovered is deferred around the author's code.
-func (s *server[T]) recovered(what string, err *error) {
+func (s *server[T]) recovered(ctx context.Context, what string, err *error) {
 	if r := recover(); r != nil {
-		s.logPanic(what, r)
+		s.logPanic(ctx, what, r)
 		*err = status.Error(codes.Internal, "the plugin crashed in this call; its log has the stack")
 	}
 }
 
 // logPanic is called while the panicking stack is still there.
-func (s *server[T]) logPanic(what string, panicked any) {
-	s.log.Error("the plugin crashed in a call", "method", what, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+func (s *server[T]) logPanic(ctx context.Context, what string, panicked any) {
+	s.log.ErrorContext(ctx, "the plugin crashed in a call", "method", what, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 }

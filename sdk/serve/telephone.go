@@ -23,7 +23,7 @@ type telephones[T any] struct {
 func (t *telephones[T]) caller(ctx context.Context, method string, i *pluginv1.Installation) (sdk.Caller, func(), *pluginv1.Failure, error) {
 	value, release, err := t.server.instance(ctx, i)
 	if err != nil {
-		return nil, nil, refusal(t.server.logFor(i), method, err, failure.NotSent), nil
+		return nil, nil, refusal(t.server.logFor(ctx, i), method, err, failure.NotSent), nil
 	}
 	c, ok := any(value).(sdk.Caller)
 	if !ok {
@@ -43,7 +43,7 @@ func (t *telephones[T]) PlaceCall(ctx context.Context, r *pluginv1.PlaceCallRequ
 	defer release()
 	placed, err := c.PlaceCall(ctx, wire.ToCallOrder(r))
 	if err != nil {
-		return &pluginv1.PlaceCallResponse{Failure: refusal(t.server.logFor(r.GetInstallation()), "PlaceCall", err, failure.Unknown)}, nil
+		return &pluginv1.PlaceCallResponse{Failure: refusal(t.server.logFor(ctx, r.GetInstallation()), "PlaceCall", err, failure.Unknown)}, nil
 	}
 	if placed.State == "" {
 		placed.State = "queued"
@@ -59,7 +59,7 @@ func (t *telephones[T]) EndCall(ctx context.Context, r *pluginv1.EndCallRequest)
 	}
 	defer release()
 	if err := c.EndCall(ctx, r.GetProviderCallId()); err != nil {
-		return &pluginv1.EndCallResponse{Failure: refusal(t.server.logFor(r.GetInstallation()), "EndCall", err, failure.Unknown)}, nil
+		return &pluginv1.EndCallResponse{Failure: refusal(t.server.logFor(ctx, r.GetInstallation()), "EndCall", err, failure.Unknown)}, nil
 	}
 	return &pluginv1.EndCallResponse{}, nil
 }
@@ -73,7 +73,7 @@ func (t *telephones[T]) GetCall(ctx context.Context, r *pluginv1.GetCallRequest)
 	defer release()
 	u, err := c.GetCall(ctx, r.GetProviderCallId())
 	if err != nil {
-		return &pluginv1.GetCallResponse{Failure: refusal(t.server.logFor(r.GetInstallation()), "GetCall", err, failure.NotSent)}, nil
+		return &pluginv1.GetCallResponse{Failure: refusal(t.server.logFor(ctx, r.GetInstallation()), "GetCall", err, failure.NotSent)}, nil
 	}
 	return &pluginv1.GetCallResponse{Call: wire.FromCallUpdate(u)}, nil
 }

@@ -23,7 +23,7 @@ type templates[T any] struct {
 func (t *templates[T]) manager(ctx context.Context, method string, i *pluginv1.Installation) (sdk.TemplateManager, func(), *pluginv1.Failure, error) {
 	value, release, err := t.server.instance(ctx, i)
 	if err != nil {
-		return nil, nil, refusal(t.server.logFor(i), method, err, failure.NotSent), nil
+		return nil, nil, refusal(t.server.logFor(ctx, i), method, err, failure.NotSent), nil
 	}
 	m, ok := any(value).(sdk.TemplateManager)
 	if !ok {
@@ -42,7 +42,7 @@ func (t *templates[T]) ListTemplates(ctx context.Context, r *pluginv1.ListTempla
 	defer release()
 	page, next, err := m.ListTemplates(ctx, r.GetPageToken())
 	if err != nil {
-		return &pluginv1.ListTemplatesResponse{Failure: refusal(t.server.logFor(r.GetInstallation()), "ListTemplates", err, failure.NotSent)}, nil
+		return &pluginv1.ListTemplatesResponse{Failure: refusal(t.server.logFor(ctx, r.GetInstallation()), "ListTemplates", err, failure.NotSent)}, nil
 	}
 	return &pluginv1.ListTemplatesResponse{Templates: wire.FromTemplateInfos(page), NextPageToken: next}, nil
 }
@@ -56,7 +56,7 @@ func (t *templates[T]) SubmitTemplate(ctx context.Context, r *pluginv1.SubmitTem
 	defer release()
 	made, err := m.SubmitTemplate(ctx, r.GetIdempotencyKey(), wire.ToTemplateInfo(r.GetTemplate()))
 	if err != nil {
-		return &pluginv1.SubmitTemplateResponse{Failure: refusal(t.server.logFor(r.GetInstallation()), "SubmitTemplate", err, failure.Unknown)}, nil
+		return &pluginv1.SubmitTemplateResponse{Failure: refusal(t.server.logFor(ctx, r.GetInstallation()), "SubmitTemplate", err, failure.Unknown)}, nil
 	}
 	return &pluginv1.SubmitTemplateResponse{Template: wire.FromTemplateInfo(made)}, nil
 }
@@ -69,7 +69,7 @@ func (t *templates[T]) DeleteTemplate(ctx context.Context, r *pluginv1.DeleteTem
 	}
 	defer release()
 	if err := m.DeleteTemplate(ctx, r.GetName(), r.GetLanguage()); err != nil {
-		return &pluginv1.DeleteTemplateResponse{Failure: refusal(t.server.logFor(r.GetInstallation()), "DeleteTemplate", err, failure.Unknown)}, nil
+		return &pluginv1.DeleteTemplateResponse{Failure: refusal(t.server.logFor(ctx, r.GetInstallation()), "DeleteTemplate", err, failure.Unknown)}, nil
 	}
 	return &pluginv1.DeleteTemplateResponse{}, nil
 }

@@ -26,7 +26,8 @@ type voices[T any] struct {
 // Synthesize implements the service: the head, the audio in chunks, the tail.
 // A stream without a tail or a failure at its end was cut off.
 func (v *voices[T]) Synthesize(r *pluginv1.SynthesizeRequest, out grpc.ServerStreamingServer[pluginv1.SynthesizeResponse]) error {
-	ctx, log := out.Context(), v.server.logFor(r.GetInstallation())
+	ctx := out.Context()
+	log := v.server.logFor(ctx, r.GetInstallation())
 	fail := func(err error, otherwise failure.Outcome) error {
 		if ctx.Err() != nil { // nobody listens any more: no fault of the plugin's
 			return status.FromContextError(ctx.Err()).Err()

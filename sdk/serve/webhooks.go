@@ -35,7 +35,7 @@ func (w *webhooks[T]) RouteWebhooks(ctx context.Context, r *pluginv1.RouteWebhoo
 }
 
 func (w *webhooks[T]) route(ctx context.Context, q *pluginv1.WebhookRoute) (routing sdk.Routing, err error) {
-	defer w.crashed("RouteWebhooks", &err)
+	defer w.crashed(ctx, "RouteWebhooks", &err)
 	if w.server.plugin.Route == nil {
 		return sdk.Routing{Final: &sdk.Response{Status: 404}}, nil
 	}
@@ -44,7 +44,7 @@ func (w *webhooks[T]) route(ctx context.Context, q *pluginv1.WebhookRoute) (rout
 
 // HandleWebhooks implements the service. Each delivery is answered for itself.
 func (w *webhooks[T]) HandleWebhooks(ctx context.Context, r *pluginv1.HandleWebhooksRequest) (*pluginv1.HandleWebhooksResponse, error) {
-	log := w.server.logFor(r.GetInstallation())
+	log := w.server.logFor(ctx, r.GetInstallation())
 	out := &pluginv1.HandleWebhooksResponse{Results: make([]*pluginv1.WebhookResult, len(r.GetDeliveries()))}
 	value, release, err := w.server.instance(ctx, r.GetInstallation())
 	if err != nil {
@@ -70,14 +70,14 @@ func (w *webhooks[T]) HandleWebhooks(ctx context.Context, r *pluginv1.HandleWebh
 }
 
 func (w *webhooks[T]) handle(ctx context.Context, value T, d *pluginv1.WebhookDelivery) (result sdk.WebhookResult, err error) {
-	defer w.crashed("HandleWebhooks", &err)
+	defer w.crashed(ctx, "HandleWebhooks", &err)
 	return any(value).(sdk.WebhookHandler).HandleWebhook(ctx, wire.ToWebhook(d))
 }
 
 // crashed is deferred; it turns a panic on one request of several into its failure.
-func (w *webhooks[T]) crashed(method string, err *error) {
+func (w *webhooks[T]) crashed(ctx context.Context, method string, err *error) {
 	if r := recover(); r != nil {
-		w.server.logPanic(method, r)
+		w.server.logPanic(ctx, method, r)
 		*err = &failure.Failure{Code: failure.Temporary, Outcome: failure.NotSent, Blame: failure.Plugin,
 			Message: "the plugin crashed on this webhook; its log has the stack"}
 	}

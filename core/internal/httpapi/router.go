@@ -28,6 +28,7 @@ import (
 	"github.com/stratohub/strato/core/internal/rbac"
 	"github.com/stratohub/strato/core/internal/telemetry"
 	"github.com/stratohub/strato/core/internal/tenant"
+	"github.com/stratohub/strato/sdk/trace"
 )
 
 // Options is what a [Router] needs. All fields without a word on zero are
@@ -126,7 +127,11 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !requestID.MatchString(id) {
 		id = uuid.Must(uuid.NewV7()).String()
 	}
-	req = withCall(req.WithContext(telemetry.WithRequest(req.Context(), id)), c)
+	// Whoever calls may have a trace already; what plugins are asked belongs to it.
+	parent, _ := trace.Parse(req.Header.Get(trace.Header))
+	at := parent.Next()
+	ctx := telemetry.WithAttrs(trace.With(telemetry.WithRequest(req.Context(), id), at), slog.String("trace", at.TraceID()))
+	req = withCall(req.WithContext(ctx), c)
 	if m := prefix.FindStringSubmatch(req.URL.Path); m != nil {
 		c.slug = m[1]
 		u := *req.URL

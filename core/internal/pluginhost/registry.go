@@ -19,6 +19,7 @@ import (
 	"github.com/stratohub/strato/sdk/host"
 	"github.com/stratohub/strato/sdk/pluginv1"
 	"github.com/stratohub/strato/sdk/settings"
+	"github.com/stratohub/strato/sdk/trace"
 )
 
 // Faults of this package.
@@ -68,6 +69,7 @@ type routeKey struct {
 type handling struct {
 	live     *installation.Live
 	delivery *pluginv1.WebhookDelivery
+	trace    trace.Context
 }
 
 // New returns a registry over a host, which stays the caller's, whose calls the
@@ -245,7 +247,7 @@ func (r *Registry) HandleWebhook(ctx context.Context, l *installation.Live, d *p
 	ctx, cancel := context.WithTimeout(ctx, webhookDeadline)
 	defer cancel()
 	key := installation.Target{Tenant: l.Tenant.ID, Installation: l.ID}
-	return r.handling.submit(ctx, key, &handling{l, d})
+	return r.handling.submit(ctx, key, &handling{l, d, trace.From(ctx)})
 }
 
 // RouteWebhook has a plugin say whose a provider-level webhook is.
@@ -258,6 +260,7 @@ func (r *Registry) RouteWebhook(ctx context.Context, plugin string, w *pluginv1.
 func (r *Registry) handleBatch(_ installation.Target, items []*handling) ([]*pluginv1.WebhookResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), webhookDeadline)
 	defer cancel()
+	ctx = trace.With(ctx, items[0].trace) // the others' are in their own lines only
 	// Settings may have changed between two of them: all go with the newest.
 	live := items[0].live
 	req := &pluginv1.HandleWebhooksRequest{}

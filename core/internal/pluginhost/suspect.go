@@ -5,6 +5,7 @@ import (
 
 	"github.com/stratohub/strato/core/internal/installation"
 	"github.com/stratohub/strato/sdk/pluginv1"
+	"github.com/stratohub/strato/sdk/trace"
 )
 
 // ReplayWebhook is [Registry.HandleWebhook] for one that waited. A suspect was
@@ -16,7 +17,7 @@ func (r *Registry) ReplayWebhook(ctx context.Context, l *installation.Live, d *p
 	}
 	r.suspecting.Lock()
 	defer r.suspecting.Unlock()
-	out, err := r.handleBatch(installation.Target{Tenant: l.Tenant.ID, Installation: l.ID}, []*handling{{l, d}})
+	out, err := r.handleBatch(installation.Target{Tenant: l.Tenant.ID, Installation: l.ID}, []*handling{{l, d, trace.From(ctx)}})
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,8 @@ func (e *echo) obey(ctx context.Context, order string) error {
 		fmt.Fprintln(os.Stderr, "printed", e.token)
 		e.env.Log.Error("leaving", "token", e.token, "app_secret", e.env.Operator["app_secret"])
 		os.Exit(9)
+	case "say":
+		e.env.Log.InfoContext(ctx, order)
 	case "log":
 		e.env.Log.Warn(rest, "token", e.token)
 		fmt.Println("stray " + e.token)
