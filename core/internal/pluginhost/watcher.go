@@ -291,13 +291,15 @@ func (w *Watcher) upgrade(ctx context.Context, h *host.Host, changed bool) error
 // quarantines that are over.
 func (w *Watcher) recall(ctx context.Context, h *host.Host) error {
 	held := w.recorded()
-	exits, err := w.incidents.exits(ctx, w.config.Node, w.started)
-	if err != nil {
-		return fmt.Errorf("list exits of plugins: %w", err)
-	}
+	// In this order: a quarantine that ends in between is still open here, and its
+	// exits are forgiven. The other way round they would begin a new one.
 	open, err := w.incidents.Quarantines(ctx, "", true, 1000)
 	if err != nil {
 		return err
+	}
+	exits, err := w.incidents.exits(ctx, w.config.Node, w.started)
+	if err != nil {
+		return fmt.Errorf("list exits of plugins: %w", err)
 	}
 	mine := map[string]Quarantine{}
 	for _, q := range open {
