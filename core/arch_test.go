@@ -73,7 +73,7 @@ var packages = map[string]grant{
 			"live outbox pluginhost postgres queue rbac rest secret team telemetry tenant",
 		sdk: "host", http: true,
 	},
-	"cli":         {imports: "app auth config deadletter demo embedded pluginhost pluginstore postgres rbac secret simulation telemetry tenant"},
+	"cli":         {imports: "app auth config deadletter demo embedded id installation pluginhost pluginstore postgres rbac secret simulation telemetry tenant"},
 	"demo":        {imports: "app auth config embedded installation postgres rbac simulation tenant", sdk: "simulator"},
 	"pluginstore": {sdk: "host"},
 	"simulation":  {imports: "embedded", sdk: "simulator", env: "PATH TZ"}, // for the simulators' own programs

@@ -24,7 +24,7 @@ func (h *Host) Remember(past History) {
 	all := h.all()
 	h.mu.Unlock()
 	for _, s := range all {
-		if s.name == past.Plugin {
+		if s.name == past.Plugin && s.shard == "" {
 			s.remember(past)
 		}
 	}

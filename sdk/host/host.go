@@ -109,6 +109,9 @@ type Timing struct {
 	Drain, DrainStreams time.Duration
 	// FirstAudio is what speech gets until its first audio comes: 10 s.
 	FirstAudio time.Duration
+	// ShardIdle is after how long a process of an installation's own ends that
+	// nobody has used: 15 min.
+	ShardIdle time.Duration
 	// Kill is what a process gets to leave by itself before it is killed: 3 s.
 	Kill time.Duration
 }
@@ -137,6 +140,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.Drain, 30*time.Second)
 	set(&t.DrainStreams, 2*time.Minute)
 	set(&t.FirstAudio, 10*time.Second)
+	set(&t.ShardIdle, 15*time.Minute)
 	set(&t.Kill, 3*time.Second)
 	return t
 }
@@ -160,6 +164,7 @@ type Host struct {
 	catalogue   []Release
 	supervisors map[string]*supervisor
 	canaries    map[string]*canary
+	shards      map[shardKey]*shard
 
 	upgrading sync.Mutex // lets one Upgrade through at a time
 }
@@ -200,7 +205,7 @@ func New(c Config) (*Host, error) {
 	sweep(c.RuntimeDir, c.Logger)
 	h := &Host{
 		config: c, timing: c.Timing.withDefaults(), log: c.Logger, deadlines: deadlines(), spawn: newSpawner(),
-		cgroups: groups, notices: newNotices(), supervisors: map[string]*supervisor{}, canaries: map[string]*canary{},
+		cgroups: groups, notices: newNotices(), supervisors: map[string]*supervisor{}, canaries: map[string]*canary{}, shards: map[shardKey]*shard{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.Scan(); err != nil {
@@ -272,7 +277,11 @@ func (h *Host) Replace(ctx context.Context, plugin string) error {
 	if err != nil {
 		return err
 	}
-	return s.replace(ctx, false)
+	errs := []error{s.replace(ctx, false)}
+	for _, one := range h.shardsOf(plugin) {
+		errs = append(errs, one.replace(ctx, false))
+	}
+	return errors.Join(errs...)
 }
 
 // Park stops a plugin that nobody needs for now, after its last call. The next
@@ -296,7 +305,7 @@ func (h *Host) Status(plugin string) (Status, error) {
 }
 
 // Statuses tells how all usable plugins are, by name; a canary comes after the
-// plugin's own.
+// plugin's own, then the processes of single installations.
 func (h *Host) Statuses() []Status {
 	h.mu.Lock()
 	all := h.all()
@@ -308,6 +317,9 @@ func (h *Host) Statuses() []Status {
 	sort.Slice(out, func(i, j int) bool {
 		if out[i].Plugin != out[j].Plugin {
 			return out[i].Plugin < out[j].Plugin
+		}
+		if out[i].Shard != out[j].Shard {
+			return out[i].Shard < out[j].Shard
 		}
 		return !out[i].Canary && out[j].Canary
 	})
@@ -322,6 +334,9 @@ func (h *Host) all() []*supervisor {
 	}
 	for _, c := range h.canaries {
 		out = append(out, c.supervisor)
+	}
+	for _, s := range h.shards {
+		out = append(out, s.supervisor)
 	}
 	return out
 }

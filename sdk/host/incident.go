@@ -35,9 +35,11 @@ type Incident struct {
 	SHA256 string
 	// Canary is true for the process that ran for chosen tenants only.
 	Canary bool
-	PID    int
-	At     time.Time
-	Cause  Cause
+	// Shard names the installation that had the process for itself.
+	Shard string
+	PID   int
+	At    time.Time
+	Cause Cause
 	// ExitCode is -1 if a signal ended the process, whose name is Signal.
 	ExitCode int
 	Signal   string

@@ -126,7 +126,7 @@ func (h *Host) Upgrade(ctx context.Context) error {
 	}
 	replaced.Wait()
 	h.endCanaries(pins)
-	return errors.Join(append(all, failed...)...)
+	return errors.Join(append(append(all, failed...), h.upgradeShards(ctx))...)
 }
 
 // endAbsent lets go of plugins that the last scan did not find.
@@ -173,7 +173,7 @@ func (h *Host) Outdated() bool {
 		}
 	}
 	h.mu.Unlock()
-	return missing || slices.ContainsFunc(own, (*supervisor).outdated)
+	return missing || slices.ContainsFunc(append(own, h.shardsOf("")...), (*supervisor).outdated)
 }
 
 // outdated reports whether what runs is not what should.

@@ -42,6 +42,9 @@ type Status struct {
 	// Canary is true of the process that runs beside the plugin's own for chosen
 	// tenants; see [Pin].
 	Canary bool
+	// Shard names the installation that has the process for itself; empty for
+	// those that are shared.
+	Shard string
 	// Version and SHA256 are those of the running process, or of what would be started.
 	Version, SHA256 string
 	State           State

@@ -34,8 +34,9 @@ type supervisor struct {
 	starting chan struct{} // closed when the start under way ends; nil if none
 	timer    *time.Timer   // ends a pause; nil if none
 	stopped  bool
-	canary   bool // runs beside the plugin's own, for chosen tenants
-	retired  bool // another supervisor has taken over
+	shard    string // the installation that has it for itself
+	canary   bool   // runs beside the plugin's own, for chosen tenants
+	retired  bool   // another supervisor has taken over
 
 	starts, exits int
 	startsBy      map[StartReason]int
@@ -264,7 +265,7 @@ func (s *supervisor) recentExits(now time.Time) int {
 
 // tell reports an incident with what follows it. The lock is held.
 func (s *supervisor) tell(i Incident) {
-	i.Canary, i.Next, i.Until = s.canary, s.state, s.until
+	i.Canary, i.Shard, i.Next, i.Until = s.canary, s.shard, s.state, s.until
 	if tell := s.host.config.OnExit; tell != nil {
 		s.host.notices.add(func() { tell(i) })
 	}
@@ -321,7 +322,7 @@ func (s *supervisor) status() Status {
 // statusLocked leaves out what must be asked of the system. The lock is held.
 func (s *supervisor) statusLocked() Status {
 	st := Status{
-		Plugin: s.name, Canary: s.canary, SHA256: s.release.SHA256, State: s.state, Since: s.since, Until: s.until, Reason: s.reason,
+		Plugin: s.name, Canary: s.canary, Shard: s.shard, SHA256: s.release.SHA256, State: s.state, Since: s.since, Until: s.until, Reason: s.reason,
 		Starts: s.starts, Exits: s.exits, StartsBy: maps.Clone(s.startsBy), ExitsBy: maps.Clone(s.exitsBy),
 	}
 	if s.release.Manifest != nil {

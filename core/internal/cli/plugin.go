@@ -24,6 +24,7 @@ func (p *program) plugin() *cobra.Command {
 	root := &cobra.Command{Use: "plugin", Short: "Install, upgrade and examine plugins"}
 	root.AddCommand(
 		p.pluginPack(), p.pluginKey(), p.pluginInstall(), p.pluginPin(), p.pluginUnpin(), p.pluginRollback(), p.pluginRetry(), p.pluginPS(), p.pluginLogs(), p.pluginDead(),
+		p.pluginIsolate(),
 		p.pluginDoctor(),
 	)
 	return root
@@ -372,6 +373,9 @@ func (t *plugins) ps(ctx context.Context) error {
 		name, state := n.Plugin, n.State
 		if n.Canary {
 			name += " (canary)"
+		}
+		if n.Shard != "" {
+			name += " (" + n.Shard + ")"
 		}
 		if time.Since(n.SeenAt) > nodeLate {
 			state = "silent since " + n.SeenAt.UTC().Format(time.RFC3339)

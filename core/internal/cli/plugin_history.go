@@ -46,6 +46,9 @@ func (t *plugins) past(ctx context.Context, plugin string, count int64) ([]happe
 	for _, i := range incidents {
 		h := happening{at: i.At, line: fmt.Sprintf("node %s, %s (%s): %s; up %s, at most %d MiB, then %s",
 			i.Node, i.Version, shortSum(i.SHA256), i.Detail, time.Duration(i.UptimeMS)*time.Millisecond, i.MaxRSS>>20, i.Next)}
+		if i.Shard != "" {
+			h.below = append(h.below, "the process of installation "+i.Shard)
+		}
 		for _, c := range i.InFlight {
 			h.below = append(h.below, fmt.Sprintf("in flight: %s of installation %s, for %s", c.Method, c.Installation, c.Running.Round(time.Millisecond)))
 		}
@@ -179,7 +182,7 @@ func examineNode(n pluginhost.NodeStatus, pins []pluginhost.Pinned) finding {
 		return f
 	}
 	for _, p := range pins {
-		if p.Plugin == n.Plugin && !n.Canary && n.PID != 0 && n.SHA256 != p.SHA256 {
+		if p.Plugin == n.Plugin && !n.Canary && n.Shard == "" && n.PID != 0 && n.SHA256 != p.SHA256 {
 			f.err = fmt.Errorf("it runs %s (%s), but %s is pinned", n.Version, shortSum(n.SHA256), shortSum(p.SHA256))
 		}
 	}

@@ -122,4 +122,20 @@ func TestPlugins(t *testing.T) {
 	require.Contains(t, s.succeeds(t, "", "plugin", "dead", "retry", lost), "goes once more")
 	s.fails(t, "dead_letter.not_found", "", "plugin", "dead", "drop", lost)
 	s.fails(t, "is not an id", "", "plugin", "dead", "drop", "x")
+
+	one := uuid.NewString()
+	_, err = conn.Exec(t.Context(), `insert into crm.installations (tenant_id, id, plugin, created_at, updated_at)
+		select id, $1, 'echo', now(), now() from control.tenants where slug = 'acme'`, one)
+	require.NoError(t, err)
+	isolation := func() (out string) {
+		require.NoError(t, conn.QueryRow(t.Context(), `select isolation from crm.installations where id = $1`, one).Scan(&out))
+		return out
+	}
+	require.Contains(t, s.succeeds(t, "", "plugin", "isolate", "acme", one), "has a process of its own")
+	require.Equal(t, "dedicated", isolation())
+	require.Contains(t, s.succeeds(t, "", "plugin", "isolate", "acme", one, "--shared"), "shares")
+	require.Equal(t, "shared", isolation())
+	s.fails(t, "no installation", "", "plugin", "isolate", "acme", uuid.NewString())
+	s.fails(t, "not the id", "", "plugin", "isolate", "acme", "x")
+	s.fails(t, "find the agency", "", "plugin", "isolate", "nobody", one)
 }

@@ -63,7 +63,7 @@ func (d *Directory) Load(ctx context.Context, t Target) (*Live, error) {
 			return fmt.Errorf("load installation %s: %w", t.Installation, err)
 		}
 		l.Plugin, l.State, l.Revision, l.SettingsVersion = n.Plugin, n.State, n.Revision, n.SettingsVersion
-		l.Version, l.Settings, l.WebhookURL = n.Version, n.Settings, n.WebhookURL
+		l.Isolation, l.Version, l.Settings, l.WebhookURL = n.Isolation, n.Version, n.Settings, n.WebhookURL
 		l.Secrets, err = d.openSecrets(ctx, s, t.Installation)
 		return err
 	})

@@ -51,6 +51,7 @@ type Installation struct {
 	SettingsVersion uint32          `json:"settings_version"`
 	Revision        uint64          `json:"revision" doc:"Grows with each change that took effect; 0 before the first"`
 	Health          *Health         `bun:"type:jsonb" json:"health,omitempty"`
+	Isolation       Isolation       `json:"isolation" enum:"shared,dedicated" doc:"Whether its plugin's process is shared with others; the operator's choice"`
 	CheckedAt       time.Time       `bun:",nullzero" json:"checked_at,omitzero"`
 	WebhookURL      string          `json:"webhook_url" doc:"Where the provider must post to"`
 	Version         int             `json:"version"`
@@ -59,6 +60,17 @@ type Installation struct {
 
 	Secrets map[string]SecretInfo `bun:"-" json:"secrets" doc:"By JSON pointer, what is known of each secret. Values are never shown"`
 }
+
+// Isolation is whose process of the plugin an installation uses.
+type Isolation string
+
+// The kinds of isolation.
+const (
+	// Shared: with all installations of the plugin.
+	Shared Isolation = "shared"
+	// Dedicated: one of its own.
+	Dedicated Isolation = "dedicated"
+)
 
 // SecretInfo is what may be shown of a stored secret.
 type SecretInfo struct {
@@ -99,6 +111,7 @@ type Live struct {
 	ID              ID
 	Plugin          string
 	State           State
+	Isolation       Isolation
 	Revision        uint64
 	SettingsVersion uint32
 	// Version grows with every change, also with those of no consequence for a
@@ -140,7 +153,7 @@ func purpose(i ID, pointer string) string { return "installation:" + i.String() 
 // New returns a draft of a plugin's installation.
 func New(s tenant.Scope, plugin, name string) *Installation {
 	return &Installation{
-		ID: id.New[Installation](), Plugin: plugin, Name: name, State: Draft, Settings: json.RawMessage("{}"),
+		ID: id.New[Installation](), Plugin: plugin, Name: name, State: Draft, Isolation: Shared, Settings: json.RawMessage("{}"),
 		SettingsVersion: 1, Version: 1, CreatedAt: s.Now(), UpdatedAt: s.Now(), Secrets: map[string]SecretInfo{},
 	}
 }

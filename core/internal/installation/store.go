@@ -78,6 +78,21 @@ func SetWebhookURL(ctx context.Context, s tenant.Scope, i ID, url string) error 
 	return nil
 }
 
+// SetIsolation gives an installation a process of its own, or takes it back. It
+// is the operator's to say. Calls under way end where they are; nodes that are
+// not told follow within half a minute.
+func SetIsolation(ctx context.Context, s tenant.Scope, i ID, to Isolation) error {
+	n, err := s.Exec(ctx, `update crm.installations set isolation = $3, updated_at = $4 where tenant_id = $1 and id = $2`,
+		s.Tenant(), i, string(to), s.Now())
+	if err != nil {
+		return fmt.Errorf("set isolation of installation %s: %w", i, err)
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
 // Lock keeps others from changing an installation until the transaction ends. A
 // version that is not the newest is refused with ErrStale.
 func Lock(ctx context.Context, s tenant.Scope, i ID, version int) error {

@@ -27,11 +27,13 @@ const (
 type Incident struct {
 	bun.BaseModel `bun:"table:control.plugin_incidents,alias:i"`
 
-	ID       uuid.UUID `bun:",pk"`
-	Plugin   string
-	Version  string
-	SHA256   string `bun:"sha256"`
-	Canary   bool
+	ID      uuid.UUID `bun:",pk"`
+	Plugin  string
+	Version string
+	SHA256  string `bun:"sha256"`
+	Canary  bool
+	// Shard is the installation that had the process for itself; empty for none.
+	Shard    string
 	Node     string
 	At       time.Time
 	Cause    string
@@ -61,6 +63,7 @@ type Quarantine struct {
 type NodeStatus struct {
 	Node, Plugin  string
 	Canary        bool
+	Shard         string
 	Version       string
 	SHA256        string `bun:"sha256"`
 	State, Reason string
@@ -84,12 +87,12 @@ func (s Incidents) Add(ctx context.Context, node string, i host.Incident) error 
 	}
 	return s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.NewRaw(`
-			insert into control.plugin_incidents (id, plugin, version, sha256, canary, node, at, cause, detail, exit_code, signal,
+			insert into control.plugin_incidents (id, plugin, version, sha256, canary, shard, node, at, cause, detail, exit_code, signal,
 				uptime_ms, max_rss, stderr, in_flight, next)
-			select ?, ?, ?, ?, ?, ?, ?::timestamptz, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?
+			select ?, ?, ?, ?, ?, ?, ?, ?::timestamptz, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?
 			where not (? and exists (select 1 from control.plugin_incidents
 				where plugin = ? and sha256 = ? and node = ? and cause = ? and detail = ? and at > now() - interval '1 hour'))`,
-			uuid.Must(uuid.NewV7()), i.Plugin, i.Version, i.SHA256, i.Canary, node, i.At, string(i.Cause), clean(i.Summary()), i.ExitCode, i.Signal,
+			uuid.Must(uuid.NewV7()), i.Plugin, i.Version, i.SHA256, i.Canary, i.Shard, node, i.At, string(i.Cause), clean(i.Summary()), i.ExitCode, i.Signal,
 			i.Uptime.Milliseconds(), i.MaxRSS, pgdialect.Array(cleanAll(i.Stderr)), string(calls), i.Next.String(),
 			// What may not run is tried again and again, and says the same each time.
 			i.Cause == host.CauseRefused, i.Plugin, i.SHA256, node, string(i.Cause), clean(i.Summary())).Exec(ctx)
@@ -116,7 +119,7 @@ func (s Incidents) List(ctx context.Context, plugin string, limit int64) ([]Inci
 
 // count counts the ends of a release that still count, on all nodes.
 func (s Incidents) count(ctx context.Context, plugin, sum string) (n int, err error) {
-	err = s.DB.NewRaw(`select count(*) from control.plugin_incidents where plugin = ? and sha256 = ? and at > ?`,
+	err = s.DB.NewRaw(`select count(*) from control.plugin_incidents where plugin = ? and sha256 = ? and at > ? and shard = ''`,
 		plugin, sum, time.Now().Add(-exitsCount)).Scan(ctx, &n)
 	return n, err
 }
@@ -134,7 +137,7 @@ func (s Incidents) exits(ctx context.Context, node string, started time.Time) ([
 	list := []exit{}
 	err := s.DB.NewRaw(`
 		select plugin, sha256, at from control.plugin_incidents i
-		where at > ? and (node <> ? or at < ?) and cause <> ? and not exists (
+		where at > ? and (node <> ? or at < ?) and cause <> ? and i.shard = '' and not exists (
 			select 1 from control.plugin_quarantines q
 			where q.plugin = i.plugin and q.sha256 = i.sha256 and q.ended_at > i.at)
 		order by at desc limit 1000`,
@@ -204,9 +207,9 @@ func (s Incidents) report(ctx context.Context, node string, all []host.Status) e
 		}
 		for _, st := range all {
 			_, err := tx.NewRaw(`
-				insert into control.plugin_nodes (node, plugin, canary, version, sha256, state, reason, pid, rss, in_flight, since)
-				values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				node, st.Plugin, st.Canary, st.Version, st.SHA256, st.State.String(), clean(st.Reason), st.PID, st.RSS, st.InFlight, st.Since).Exec(ctx)
+				insert into control.plugin_nodes (node, plugin, canary, shard, version, sha256, state, reason, pid, rss, in_flight, since)
+				values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				node, st.Plugin, st.Canary, st.Shard, st.Version, st.SHA256, st.State.String(), clean(st.Reason), st.PID, st.RSS, st.InFlight, st.Since).Exec(ctx)
 			if err != nil {
 				return err
 			}
@@ -219,7 +222,7 @@ func (s Incidents) report(ctx context.Context, node string, all []host.Status) e
 func (s Incidents) Nodes(ctx context.Context) ([]NodeStatus, error) {
 	list := []NodeStatus{}
 	err := s.DB.NewRaw(`select * from control.plugin_nodes where seen_at > now() - interval '1 day'
-		order by plugin, canary, node limit 10000`).Scan(ctx, &list)
+		order by plugin, canary, shard, node limit 10000`).Scan(ctx, &list)
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes' plugins: %w", err)
 	}

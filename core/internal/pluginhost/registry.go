@@ -164,7 +164,7 @@ func (r *Registry) call(ctx context.Context, c *admission.Call, f func(*host.Cli
 		return busy
 	}
 	defer leave()
-	clients, release, err := r.host.AcquireFor(ctx, c.Release.Name, c.Tenant)
+	clients, release, err := r.host.AcquireShard(ctx, c.Release.Name, c.Tenant, c.Shard)
 	if err != nil {
 		return ErrUnavailable.With(err)
 	}
@@ -177,9 +177,13 @@ func (r *Registry) call(ctx context.Context, c *admission.Call, f func(*host.Cli
 
 // asked is a call of an installation.
 func (r *Registry) asked(l *installation.Live, class admission.Class, method string) *admission.Call {
-	return &admission.Call{
+	c := &admission.Call{
 		Release: r.release(l.Plugin), Tenant: l.Tenant.ID.String(), Installation: l.ID.String(), Class: class, Method: method,
 	}
+	if l.Isolation == installation.Dedicated {
+		c.Shard = c.Installation
+	}
+	return c
 }
 
 // release is what is known of a plugin; nothing but its name if it is not there.

@@ -62,7 +62,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	down := map[[2]string]bool{}
 	for _, s := range c.host.Statuses() {
 		kind := "shared"
-		if s.Canary {
+		switch {
+		case s.Shard != "":
+			kind = "dedicated"
+		case s.Canary:
 			kind = "canary"
 		}
 		c.add(all, s, kind)

@@ -106,6 +106,8 @@ func (w *Watcher) OnExit(i host.Incident) {
 	w.mu.Unlock()
 	w.send(ctx)
 	switch {
+	case i.Shard != "": // what one installation brings about says little of the release
+		return
 	case i.Cause == host.CauseRefused:
 	case i.Next == host.StateReady: // it was to replace what runs
 		if n, err := w.incidents.count(ctx, i.Plugin, i.SHA256); err != nil || n < exitsMost {
@@ -119,7 +121,7 @@ func (w *Watcher) OnExit(i host.Incident) {
 
 // OnState records the beginning of a quarantine, and takes a fresh release back.
 func (w *Watcher) OnState(s host.Status) {
-	if s.State == host.StateQuarantined {
+	if s.State == host.StateQuarantined && s.Shard == "" {
 		ctx, cancel := context.WithTimeout(context.Background(), noteDeadline)
 		defer cancel()
 		if err := w.incidents.begin(ctx, w.config.Node, s); err != nil {
@@ -308,6 +310,9 @@ func (w *Watcher) recall(ctx context.Context, h *host.Host) error {
 		}
 	}
 	for _, s := range h.Statuses() {
+		if s.Shard != "" {
+			continue // its history is the host's alone
+		}
 		key := s.Plugin + " " + s.SHA256
 		q, lasts := mine[key]
 		delete(mine, key)
