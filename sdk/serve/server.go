@@ -187,8 +187,7 @@ func (s *server[T]) logFor(ctx context.Context, p *pluginv1.Installation) *slog.
 
 // traced notes which call of the host a call is.
 func traced(ctx context.Context) context.Context {
-	md, _ := metadata.FromIncomingContext(ctx)
-	for _, header := range md.Get(trace.Header) {
+	for _, header := range metadata.ValueFromIncomingContext(ctx, trace.Header) {
 		if c, ok := trace.Parse(header); ok {
 			return trace.With(ctx, c)
 		}
